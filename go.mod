@@ -1,0 +1,3 @@
+module pgcat-failover
+
+go 1.25.7
