@@ -107,4 +107,3 @@ func patchPod(ctx context.Context, c *kube.Cluster, pod string, set map[string]s
 	}
 	return nil
 }
-

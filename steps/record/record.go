@@ -162,7 +162,9 @@ func (s *State) History() (*history.History, error) {
 	if err != nil {
 		return nil, err
 	}
+	restarts := h.Facts.RestartsPostgres // the one fact that the probe knows and deploy does not
 	h.Facts = s.Facts
+	h.Facts.RestartsPostgres = restarts
 	for i, m := range h.Marks {
 		if w, ok := s.Marks[m.Name]; ok {
 			w.Seen = m.Seen

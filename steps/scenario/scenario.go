@@ -64,6 +64,20 @@ type Expect struct {
 	MaxFailures int `json:"maxFailures"`
 	// MaxRecovery is the longest time from the request to restore until clients of a broken shard are served.
 	MaxRecovery Duration `json:"maxRecovery"`
+	// MaxRestart takes the place of MaxOutage and MaxRecovery, for every client, where the fault restarts
+	// Postgres: that is Postgres' time, not PgCat's. Zero means DefaultMaxRestart.
+	MaxRestart Duration `json:"maxRestart,omitempty"`
+}
+
+// DefaultMaxRestart is generous: it bounds a pod's shutdown, its start, and PgCat's next checkout.
+const DefaultMaxRestart = 90 * time.Second
+
+// Restart is MaxRestart or its default.
+func (e Expect) Restart() time.Duration {
+	if e.MaxRestart > 0 {
+		return e.MaxRestart.Std()
+	}
+	return DefaultMaxRestart
 }
 
 // Scenario is one experiment: what is broken, and what is claimed.
