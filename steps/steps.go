@@ -6,6 +6,7 @@ import (
 	"pgcat-failover/steps/assertmetrics"
 	"pgcat-failover/steps/breaklabel"
 	"pgcat-failover/steps/deploy"
+	"pgcat-failover/steps/health"
 	"pgcat-failover/steps/probe"
 	"pgcat-failover/steps/restore"
 	"pgcat-failover/steps/run"
@@ -20,5 +21,6 @@ func Commands() []*cli.Command {
 		restore.Command(),
 		assertmetrics.Command(),
 		run.Command(),
+		health.Command(),
 	}
 }

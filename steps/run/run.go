@@ -159,4 +159,3 @@ func Save(ctx context.Context, c *kube.Cluster, name, dir string) error {
 	}
 	return nil
 }
-
