@@ -10,6 +10,8 @@ import (
 	"pgcat-failover/steps/probe"
 	"pgcat-failover/steps/restore"
 	"pgcat-failover/steps/run"
+	"pgcat-failover/steps/submit"
+	"pgcat-failover/steps/summary"
 )
 
 // Commands is the one table of what `failover` can do, in the order of its help.
@@ -21,6 +23,8 @@ func Commands() []*cli.Command {
 		restore.Command(),
 		assertmetrics.Command(),
 		run.Command(),
+		submit.Command(),
+		summary.Command(),
 		health.Command(),
 	}
 }

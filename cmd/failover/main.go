@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -37,6 +38,12 @@ func Main(ctx context.Context, args []string) int {
 		Commands:        steps.Commands(),
 		ExitErrHandler:  func(*cli.Context, error) {}, // below, in one place
 		OnUsageError:    usage,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return cli.Exit(fmt.Sprintf("no command %q; see `failover --help`", c.Args().First()), options.ExitUsage)
+			}
+			return cli.ShowAppHelp(c)
+		},
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = usage
@@ -47,6 +54,9 @@ func Main(ctx context.Context, args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "failover:", err)
 	var exit cli.ExitCoder
+	if strings.HasPrefix(err.Error(), "Required flag") { // cli has no type for it
+		return options.ExitUsage
+	}
 	if errors.As(err, &exit) {
 		return exit.ExitCode()
 	}

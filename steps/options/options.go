@@ -48,7 +48,7 @@ func Connect(c *cli.Context) (*kube.Cluster, error) {
 // Scenario are the flags that choose a scenario and change its numbers.
 func Scenario() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "scenario", Aliases: []string{"s"}, Required: true, Usage: "`name` of the scenario; `failover scenarios` lists them"},
+		&cli.StringFlag{Name: "scenario", Aliases: []string{"s"}, Required: true, Usage: "`name` of the scenario; one of primary, secondary, tertiary, multiple"},
 		&cli.StringFlag{Name: "fault", Usage: "break it by another `fault`: endpoint-label or template-label"},
 		&cli.StringFlag{Name: "baseline", Usage: "how long every client must be served first (`5s`)"},
 		&cli.StringFlag{Name: "hold", Usage: "how long the fault stays (`15s`)"},
