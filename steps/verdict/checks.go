@@ -10,21 +10,24 @@ import (
 )
 
 type check struct {
-	name  string
-	judge func(*history.History) Finding
+	name string
+	// ground is what the others stand on: where it does not hold there was no experiment, and what they find
+	// cannot be laid at PgCat's door.
+	ground bool
+	judge  func(*history.History) Finding
 }
 
 // checks in the order in which a reader asks: can this be trusted, what was claimed, did it hold.
 var checks = []check{
-	{"evidence", evidence},
-	{"healthy-before", healthyBefore},
-	{"exposed", exposed},
-	{"broken", broken},
-	{"survivors", survivors},
-	{"failover", failover},
-	{"failures", failures},
-	{"counters", counters},
-	{"recovered", recovered},
+	{"evidence", true, evidence},
+	{"healthy-before", true, healthyBefore},
+	{"broken", true, broken},
+	{"exposed", false, exposed},
+	{"survivors", false, survivors},
+	{"failover", false, failover},
+	{"failures", false, failures},
+	{"counters", false, counters},
+	{"recovered", false, recovered},
 }
 
 // minPerWindow is how many operations an arm must have in a window for it to prove anything.

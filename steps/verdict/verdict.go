@@ -107,9 +107,16 @@ type ErrorCount struct {
 func Judge(h *history.History) Result {
 	r := Result{Run: h.Run, Scenario: h.Scenario.Name, Title: h.Scenario.Title, Claim: h.Scenario.Claim,
 		Fault: h.Scenario.Fault, Endpoints: h.Scenario.Endpoints, Facts: h.Facts, Saw: see(h)}
+	missing := "" // the ground that does not hold
 	for _, c := range checks {
 		f := c.judge(h)
 		f.Check = c.name
+		switch {
+		case c.ground && f.Verdict != Pass && missing == "":
+			missing = c.name
+		case !c.ground && f.Verdict == Fail && missing != "":
+			f.Verdict, f.Why, f.Mend = Unknown, "not laid at PgCat's door: "+missing+" does not hold", ""
+		}
 		r.Findings = append(r.Findings, f)
 		r.Verdict = max(r.Verdict, f.Verdict)
 	}
