@@ -171,4 +171,3 @@ func TestTheNightNeverTerminatesARun(t *testing.T) {
 	assert.Equal(t, "pgcat-failover-suite", cron.Spec.WorkflowSpec.WorkflowTemplateRef.Name)
 	assert.NotEmpty(t, cron.Spec.Schedules)
 }
-

@@ -191,4 +191,3 @@ func forward(t *testing.T, service string, port int) {
 		return err == nil
 	}, 20*time.Second, 100*time.Millisecond)
 }
-

@@ -124,7 +124,7 @@ func ReadRecord(c *cli.Context, cluster *kube.Cluster) (*record.Record, error) {
 		return nil, nil
 	}
 	if !dns1123.MatchString(name) {
-		return nil, Usage(fmt.Errorf("--record %q: want a Kubernetes name: small letters, digits, - and .", name))
+		return nil, Usage(fmt.Errorf("--record %q: want a Kubernetes name, of small letters, digits, dots and dashes", name))
 	}
 	return record.Open(cluster, name), nil
 }

@@ -64,11 +64,12 @@ func (w world) history() *history.History {
 		for i, a := range h.Arms {
 			us := int64(k) * 100_000
 			s := history.Sample{Arm: i, Seq: k, Start: us, End: us + 5_000, Outcome: history.OK}
-			if w.fails(a.Shard, t) {
+			switch {
+			case w.fails(a.Shard, t):
 				s.Outcome, s.SQLSTATE, s.Text = history.Refused, "58000", 1
-			} else if a.Shard == history.Unpinned {
+			case a.Shard == history.Unpinned:
 				counts[w.to(k, t)]++
-			} else {
+			default:
 				counts[a.Shard]++
 			}
 			h.Samples = append(h.Samples, s)
