@@ -10,6 +10,7 @@ import (
 	"pgcat-failover/steps/probe"
 	"pgcat-failover/steps/restore"
 	"pgcat-failover/steps/run"
+	"pgcat-failover/steps/sleep"
 	"pgcat-failover/steps/submit"
 	"pgcat-failover/steps/summary"
 )
@@ -26,5 +27,6 @@ func Commands() []*cli.Command {
 		submit.Command(),
 		summary.Command(),
 		health.Command(),
+		sleep.Command(),
 	}
 }
