@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
 
+	"pgcat-failover/cmd/lab/internal/archive"
 	"pgcat-failover/cmd/lab/internal/debian"
 	"pgcat-failover/cmd/lab/internal/image"
 	"pgcat-failover/cmd/lab/internal/node"
-	"pgcat-failover/cmd/lab/internal/pgcat"
 )
 
 func imagesCommand() *cli.Command {
@@ -94,15 +94,15 @@ func oneImage(c *cli.Context) error {
 	if file := c.String("out"); file != "" {
 		return copyFile(file, built.Tar)
 	}
-	return push(c, built)
+	return s.push(c, built)
 }
 
-func push(c *cli.Context, built image.Built) error {
+func (s session) push(c *cli.Context, built image.Built) error {
 	ref, err := name.ParseReference(c.String("push"))
 	if err != nil {
 		return fmt.Errorf("push the image %s: %w", built.Folder, err)
 	}
-	img, err := pgcat.Open(c.Context, built.Tar)
+	img, err := archive.Open(built.Tar, s.lab.Scratch())
 	if err != nil {
 		return err
 	}

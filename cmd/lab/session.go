@@ -89,7 +89,7 @@ func (s session) build(ctx context.Context) (components.Set, []image.Built, erro
 }
 
 func (s session) findPgCat(ctx context.Context) (pgcat.Found, error) {
-	return pgcat.FromEnv(s.repo, s.say.Say).Find(ctx)
+	return pgcat.FromEnv(s.repo, s.lab.Scratch(), s.say.Say).Find(ctx)
 }
 
 func (s session) specs() ([]image.Spec, error) { return image.Load(filepath.Join(s.repo, "images")) }

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"pgcat-failover/cmd/lab/internal/archive"
 	"pgcat-failover/cmd/lab/internal/components"
 	"pgcat-failover/cmd/lab/internal/debian"
 	"pgcat-failover/cmd/lab/internal/pgcat"
@@ -130,7 +131,7 @@ func (b *Built) write(img v1.Image, facts string, limitMB int) error {
 	if limit := int64(limitMB) << 20; limit > 0 && b.Size > limit {
 		return fmt.Errorf("%w: %.1f MB compressed, limit %d MB", ErrTooLarge, float64(b.Size)/(1<<20), limitMB)
 	}
-	if err := writeTar(b.Tar, b.Name, img); err != nil {
+	if err := archive.Write(b.Tar, b.Name, img); err != nil {
 		return err
 	}
 	content, err := json.Marshal(b)

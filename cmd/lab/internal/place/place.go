@@ -66,6 +66,9 @@ func (l Lab) Cgroup() string { return "pgcat-failover-" + l.Name }
 // Bin is where the programs for the user (kubectl, argo) are linked.
 func (l Lab) Bin() string { return filepath.Join(l.Cache, "bin") }
 
+// Scratch is where image files are unpacked.
+func (l Lab) Scratch() string { return filepath.Join(l.Cache, "unpacked") }
+
 // Kubeconfig is the file that lets the user's own tools reach the cluster.
 func (l Lab) Kubeconfig() string { return filepath.Join(l.State, "kubeconfig") }
 
