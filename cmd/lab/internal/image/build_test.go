@@ -96,3 +96,17 @@ func TestAFoundImageKeepsItsDigest(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, digest.String(), built.Digest)
 }
+
+func TestTheCacheKeepsAFewVersionsOfEachImage(t *testing.T) {
+	b := builder(t)
+	for version := range kept + 3 {
+		require.NoError(t, os.WriteFile(b.PgCat.Path, []byte{byte(version)}, 0o755))
+		_, err := b.Build(context.Background(), spec, nil)
+		require.NoError(t, err)
+	}
+	for _, pattern := range []string{"*.tar", "*.json"} {
+		left, err := filepath.Glob(filepath.Join(b.Cache, "images", pattern))
+		require.NoError(t, err)
+		require.Len(t, left, kept)
+	}
+}

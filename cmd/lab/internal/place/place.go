@@ -96,8 +96,9 @@ func (l Lab) Volumes() string { return filepath.Join(l.State, "volumes") }
 // PKI holds the cluster's keys and the kubeconfig files of its programs.
 func (l Lab) PKI() string { return filepath.Join(l.State, "pki") }
 
-// LockFile lies outside State and Run, which come and go under the lock.
-func (l Lab) LockFile() string { return filepath.Join(l.Cache, l.Name+".lock") }
+// LockFile is one for all labs, since they build into the same cache. It lies
+// outside State and Run, which come and go under the lock.
+func (l Lab) LockFile() string { return filepath.Join(l.Cache, "lock") }
 
 // ErrNoRepo is returned outside a clone of the project.
 var ErrNoRepo = errors.New(`find the repository: no directory above holds go.mod and cmd/lab/components; run lab inside a clone of pgcat-failover`)
