@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
 
+	"pgcat-failover/cmd/lab/internal/archive"
 	"pgcat-failover/cmd/lab/internal/debian"
 	"pgcat-failover/cmd/lab/internal/image"
 	"pgcat-failover/cmd/lab/internal/node"
-	"pgcat-failover/cmd/lab/internal/pgcat"
 )
 
 func imagesCommand() *cli.Command {
@@ -28,7 +29,7 @@ func imagesCommand() *cli.Command {
 }
 
 func images(c *cli.Context) error {
-	s, err := inRepo()
+	s, err := inRepo(c.Context)
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func images(c *cli.Context) error {
 	}
 	if _, err := node.Find(s.lab); errors.Is(err, node.ErrNotRunning) {
 		s.say.Say("the lab is not running: the images are in the cache only")
-	} else if err := errors.Join(s.cluster(set).Import(c.Context, built), s.rememberPgCat(c.Context, built)); err != nil {
+	} else if err := errors.Join(s.cluster(set).Import(c.Context, built), s.rememberPgCat(built)); err != nil {
 		return err
 	}
 	return printImages(c.App.Writer, built)
@@ -83,7 +84,7 @@ func oneImage(c *cli.Context) error {
 	if c.NArg() != 1 || (c.String("push") == "") == (c.String("out") == "") {
 		return fmt.Errorf("%w: want one NAME and one of --push and --out, before it; see \"lab image --help\"", errUsage)
 	}
-	s, err := inRepo()
+	s, err := inRepo(c.Context)
 	if err != nil {
 		return err
 	}
@@ -94,24 +95,33 @@ func oneImage(c *cli.Context) error {
 	if file := c.String("out"); file != "" {
 		return copyFile(file, built.Tar)
 	}
-	return push(c, built)
-}
-
-func push(c *cli.Context, built image.Built) error {
-	ref, err := name.ParseReference(c.String("push"))
-	if err != nil {
-		return fmt.Errorf("push the image %s: %w", built.Folder, err)
-	}
-	img, err := pgcat.Open(c.Context, built.Tar)
+	digest, err := s.push(c.Context, c.String("push"), built.Tar)
 	if err != nil {
 		return err
 	}
-	err = remote.Write(ref, img, remote.WithContext(c.Context), remote.WithAuthFromKeychain(authn.DefaultKeychain))
-	if err != nil {
-		return fmt.Errorf("push the image %s to %s: %w; does \"docker login\" know the registry?", built.Folder, ref, err)
-	}
-	fmt.Fprintf(c.App.Writer, "%s@%s\n", ref, built.Digest)
+	fmt.Fprintln(c.App.Writer, digest)
 	return nil
+}
+
+// push puts an image file into a registry and returns its name with its digest.
+func (s session) push(ctx context.Context, to, file string) (string, error) {
+	ref, err := name.ParseReference(to)
+	if err != nil {
+		return "", fmt.Errorf("push the image: %w", err)
+	}
+	img, err := archive.Open(file, s.lab.Scratch())
+	if err != nil {
+		return "", err
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return "", fmt.Errorf("push the image to %s: %w", ref, err)
+	}
+	err = remote.Write(ref, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	if err != nil {
+		return "", fmt.Errorf("push the image to %s: %w; does \"docker login\" know the registry?", ref, err)
+	}
+	return ref.Context().Digest(digest.String()).String(), nil
 }
 
 func copyFile(to, from string) error {

@@ -46,7 +46,7 @@ func exitCode(err error) int {
 var errUsage = errors.New("usage")
 
 func newApp() *cli.App {
-	return &cli.App{
+	app := &cli.App{
 		Name:  "lab",
 		Usage: "a throw-away Kubernetes cluster with Argo Workflows on this machine",
 		Description: "Example:\n  go run ./cmd/lab up && export KUBECONFIG=/var/lib/pgcat-failover-lab/kubeconfig\n\n" +
@@ -54,12 +54,27 @@ func newApp() *cli.App {
 			"PGCAT_IMAGE and PGCAT_BINARY (see \"lab pgcat --help\") and XDG_CACHE_HOME.",
 		HideVersion:    true,
 		ExitErrHandler: func(*cli.Context, error) {}, // main maps errors to exit codes
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return fmt.Errorf("%w: %w; see \"lab --help\"", errUsage, err)
-		},
+		OnUsageError:   usageError,
+		Action:         noCommand,
 		Commands: []*cli.Command{
 			upCommand(), downCommand(), statusCommand(), buildCommand(), imagesCommand(), imageCommand(),
-			pgcatCommand(), pathCommand(), superviseCommand(),
+			pgcatCommand(), kubeconfigCommand(), pathCommand(), superviseCommand(),
 		},
 	}
+	for _, command := range app.Commands {
+		command.OnUsageError = usageError // not inherited
+	}
+	return app
+}
+
+func usageError(_ *cli.Context, err error, _ bool) error {
+	return fmt.Errorf("%w: %w; see \"lab --help\"", errUsage, err)
+}
+
+// noCommand is reached when the first argument names no command.
+func noCommand(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fmt.Errorf("%w: there is no command %q; see \"lab --help\"", errUsage, c.Args().First())
+	}
+	return cli.ShowAppHelp(c)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -34,11 +33,11 @@ type pgcatReport struct {
 }
 
 func tellPgCat(c *cli.Context) error {
-	s, err := inRepo()
+	s, err := inRepo(c.Context)
 	if err != nil {
 		return err
 	}
-	found, findErr := s.findPgCat(c.Context)
+	found, findErr := s.findPgCat()
 	report := pgcatReport{Found: found}
 	if findErr != nil {
 		report.Why = findErr.Error()
@@ -64,9 +63,9 @@ func tellPgCat(c *cli.Context) error {
 // later command may name another.
 const pgcatFile = "pgcat.json"
 
-func (s session) rememberPgCat(ctx context.Context, images []image.Built) error {
+func (s session) rememberPgCat(images []image.Built) error {
 	var report pgcatReport
-	found, err := s.findPgCat(ctx)
+	found, err := s.findPgCat()
 	report.Found = found
 	if err != nil {
 		report.Why = err.Error()

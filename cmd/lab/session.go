@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"pgcat-failover/cmd/lab/internal/cluster"
@@ -22,6 +23,9 @@ type session struct {
 	lab  place.Lab
 	repo string // empty outside a clone
 	say  *progress.Printer
+	// findPgCat looks once and remembers: a registry is slow, and one warning
+	// is enough.
+	findPgCat func() (pgcat.Found, error)
 }
 
 func newSession() (session, error) {
@@ -34,7 +38,7 @@ func newSession() (session, error) {
 }
 
 // inRepo is newSession for commands that build something.
-func inRepo() (session, error) {
+func inRepo(ctx context.Context) (session, error) {
 	s, err := newSession()
 	if err != nil {
 		return s, err
@@ -44,6 +48,9 @@ func inRepo() (session, error) {
 		return s, fmt.Errorf("find the current directory: %w", err)
 	}
 	s.repo, err = place.Repo(here)
+	s.findPgCat = sync.OnceValues(func() (pgcat.Found, error) {
+		return pgcat.FromEnv(s.repo, s.lab.Scratch(), s.say.Say).Find(ctx)
+	})
 	return s, err
 }
 
@@ -54,7 +61,8 @@ func needRoot() error {
 	return nil
 }
 
-// lock keeps two commands from changing the same lab at the same time.
+// lock keeps two commands from changing a lab, or the cache that all labs share,
+// at the same time.
 func (s session) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(s.lab.LockFile()), 0o755); err != nil {
 		return nil, fmt.Errorf("lock the lab: %w", err)
@@ -88,10 +96,6 @@ func (s session) build(ctx context.Context) (components.Set, []image.Built, erro
 	return set, images, err
 }
 
-func (s session) findPgCat(ctx context.Context) (pgcat.Found, error) {
-	return pgcat.FromEnv(s.repo, s.say.Say).Find(ctx)
-}
-
 func (s session) specs() ([]image.Spec, error) { return image.Load(filepath.Join(s.repo, "images")) }
 
 func (s session) buildImages(ctx context.Context, set components.Set) ([]image.Built, error) {
@@ -99,7 +103,7 @@ func (s session) buildImages(ctx context.Context, set components.Set) ([]image.B
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.findPgCat(ctx)
+	found, err := s.findPgCat()
 	if err != nil {
 		s.say.Say("warning: %v; the lab comes up without it", err)
 	}
@@ -147,7 +151,7 @@ func (s session) buildSpec(ctx context.Context, spec image.Spec, specs []image.S
 	}
 	var found pgcat.Found
 	if spec.WantsPgCat() {
-		if found, err = s.findPgCat(ctx); err != nil {
+		if found, err = s.findPgCat(); err != nil {
 			return image.Built{}, err
 		}
 	}

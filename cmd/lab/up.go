@@ -30,7 +30,7 @@ func upCommand() *cli.Command {
 
 func up(c *cli.Context) error {
 	start := time.Now()
-	s, err := inRepo()
+	s, err := inRepo(c.Context)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func up(c *cli.Context) error {
 	if err := s.cluster(set).Up(c.Context, images, c.Int("port")); err != nil {
 		return err
 	}
-	if err := s.rememberPgCat(c.Context, images); err != nil {
+	if err := s.rememberPgCat(images); err != nil {
 		return err
 	}
 	s.say.Say("the lab is ready after %s", time.Since(start).Round(100*time.Millisecond))
@@ -106,7 +106,7 @@ func buildCommand() *cli.Command {
 		Usage:       "build the cluster's programs into the cache, and start nothing",
 		Description: "Example:\n  go run ./cmd/lab build",
 		Action: func(c *cli.Context) error {
-			s, err := inRepo()
+			s, err := inRepo(c.Context)
 			if err != nil {
 				return err
 			}

@@ -58,12 +58,16 @@ func (c *Cluster) install(ctx context.Context) error {
 	}
 	cmd := exec.CommandContext(ctx, kubectl,
 		"--kubeconfig", c.Lab.Kubeconfig(), "--cache-dir", filepath.Join(c.Lab.State, "kubectl-cache"),
-		"apply", "--server-side", "--force-conflicts", "--field-manager=lab",
-		"-f", filepath.Join(c.Lab.State, "cluster.yaml"), "-f", c.Set.ArgoManifests())
+		"apply", "--server-side", "--force-conflicts", "--field-manager=lab", "-f", strings.Join(c.manifests(), ","))
 	if _, err := output(cmd); err != nil {
 		return fmt.Errorf("install Argo and CoreDNS: %w", err)
 	}
 	return nil
+}
+
+// manifests lists the files that make an empty cluster the lab.
+func (c *Cluster) manifests() []string {
+	return []string{filepath.Join(c.Lab.State, "cluster.yaml"), c.Set.ArgoManifests()}
 }
 
 func output(cmd *exec.Cmd) (string, error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +33,9 @@ func (c *Cluster) Up(ctx context.Context, images []image.Built, port int) error 
 	supervisor, err := node.Find(c.Lab)
 	if err == nil {
 		c.Say.Say("the cluster runs already (process %d)", supervisor.PID)
+		if err := c.warnIfOld(); err != nil {
+			return err
+		}
 		return c.complete(ctx, supervisor, images)
 	}
 	if err := Down(c.Lab); err != nil {
@@ -45,6 +50,23 @@ func (c *Cluster) Up(ctx context.Context, images []image.Built, port int) error 
 		return errors.Join(fmt.Errorf("bring the cluster up: %w; it is taken down again", context.Cause(ctx)), Down(c.Lab))
 	}
 	return err
+}
+
+// warnIfOld tells when the running programs are not those of this clone: they
+// are not changed beneath a user who may be working with them.
+func (c *Cluster) warnIfOld() error {
+	wanted, err := plan(c.Lab, c.Set)
+	if err != nil {
+		return err
+	}
+	running, err := node.ReadPlan(c.Lab)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(wanted, running) {
+		c.Say.Say("note: it was started from another version of this project; \"lab down\" and \"lab up\" bring this one")
+	}
+	return nil
 }
 
 // start writes what the programs are told and starts the supervisor.
@@ -101,14 +123,23 @@ func (c *Cluster) complete(ctx context.Context, supervisor node.Supervisor, imag
 
 // fill does, in parallel where it can, what makes an empty cluster the lab.
 func (c *Cluster) fill(ctx context.Context, images []image.Built) error {
+	first, rest, err := c.split(images)
+	if err != nil {
+		return err
+	}
 	imported := make(chan struct{})
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := c.waitProgram(both, "containerd"); err != nil {
 			return err
 		}
-		defer close(imported)
-		return c.Say.Step("import images", func() error { return c.Import(both, images) })
+		return c.Say.Step(fmt.Sprintf("import %d images", len(images)), func() error {
+			if err := c.Import(both, first); err != nil {
+				return err
+			}
+			close(imported)
+			return c.Import(both, rest)
+		})
 	})
 	group.Go(func() error {
 		wait := func() error { return c.waitProgram(both, "kube-apiserver") }
@@ -130,6 +161,26 @@ func (c *Cluster) fill(ctx context.Context, images []image.Built) error {
 		return err
 	}
 	return c.markReady()
+}
+
+// split puts the images first that the lab's own pods wait for.
+func (c *Cluster) split(images []image.Built) (first, rest []image.Built, err error) {
+	wanted := PauseImage
+	for _, file := range c.manifests() {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read what is installed: %w", err)
+		}
+		wanted += string(content)
+	}
+	for _, img := range images {
+		if strings.Contains(wanted, img.Name) {
+			first = append(first, img)
+		} else {
+			rest = append(rest, img)
+		}
+	}
+	return first, rest, nil
 }
 
 // readyFile bears, as its time, when this cluster was first ready.

@@ -323,3 +323,13 @@ func versionFlags(pkg, version string) string {
 		set("gitCommit", "unknown"), set("buildDate", "1970-01-01T00:00:00Z"),
 	}, " ")
 }
+
+// SetAt is a Set whose programs all lie beneath one directory, whether they are
+// built or not: for tests, and for what only needs their names.
+func SetAt(root string) Set {
+	set := Set{dirs: map[string]string{}}
+	for _, name := range Names() {
+		set.dirs[name] = filepath.Join(root, name)
+	}
+	return set
+}

@@ -10,11 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"pgcat-failover/cmd/lab/internal/archive"
 	"pgcat-failover/cmd/lab/internal/components"
 	"pgcat-failover/cmd/lab/internal/debian"
 	"pgcat-failover/cmd/lab/internal/pgcat"
@@ -100,12 +102,41 @@ func (b *Builder) cached(spec Spec, key string, assemble func() (v1.Image, error
 		if err != nil {
 			return err
 		}
-		return built.write(img, facts, spec.MaxCompressedMB)
+		if err := built.write(img, facts, spec.MaxCompressedMB); err != nil {
+			return err
+		}
+		return prune(dir, spec.Folder)
 	})
 	if err != nil {
 		return Built{}, fmt.Errorf("build the image %s: %w", spec.Folder, err)
 	}
 	return built, nil
+}
+
+// kept is how many versions of an image the cache holds: enough to go back and
+// forth between two clones and two PgCats without building.
+const kept = 4
+
+// prune removes the oldest versions of an image from the cache.
+func prune(dir, folder string) error {
+	// The key has no dash, which tells "pgcat-1a2b" from "pgcat-sim-1a2b".
+	files, err := filepath.Glob(filepath.Join(dir, folder+"-*.json"))
+	if err != nil {
+		return err
+	}
+	times := map[string]time.Time{}
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil && !strings.Contains(strings.TrimPrefix(filepath.Base(file), folder+"-"), "-") {
+			times[file] = info.ModTime()
+		}
+	}
+	newest := slices.SortedFunc(maps.Keys(times), func(a, b string) int { return times[b].Compare(times[a]) })
+	for _, file := range newest[min(kept, len(newest)):] {
+		if err := errors.Join(os.Remove(file), os.Remove(strings.TrimSuffix(file, ".json")+".tar")); err != nil {
+			return fmt.Errorf("prune the cache: %w", err)
+		}
+	}
+	return nil
 }
 
 func readBuilt(facts string) (Built, error) {
@@ -130,7 +161,7 @@ func (b *Built) write(img v1.Image, facts string, limitMB int) error {
 	if limit := int64(limitMB) << 20; limit > 0 && b.Size > limit {
 		return fmt.Errorf("%w: %.1f MB compressed, limit %d MB", ErrTooLarge, float64(b.Size)/(1<<20), limitMB)
 	}
-	if err := writeTar(b.Tar, b.Name, img); err != nil {
+	if err := archive.Write(b.Tar, b.Name, img); err != nil {
 		return err
 	}
 	content, err := json.Marshal(b)
@@ -211,8 +242,11 @@ func (b *Builder) compile(ctx context.Context, pkg string) (string, error) {
 // key changes with everything that goes into the image.
 func (b *Builder) key(spec Spec, root *debian.Rootfs, sources map[string]string) (string, error) {
 	hash := sha256.New()
-	if err := json.NewEncoder(hash).Encode([]any{recipe, runtime.GOARCH, b.Suite, spec, root, b.labels(spec)}); err != nil {
+	if err := json.NewEncoder(hash).Encode([]any{recipe, runtime.GOARCH, spec, b.labels(spec)}); err != nil {
 		return "", err
+	}
+	if root != nil {
+		fmt.Fprintln(hash, root.Key(b.Suite))
 	}
 	for _, path := range sortedKeys(sources) {
 		fmt.Fprintln(hash, path)
@@ -234,12 +268,7 @@ func hashFile(to io.Writer, path string) error {
 }
 
 func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	return keys
+	return slices.Sorted(maps.Keys(m))
 }
 
 // assemble puts the layers and the configuration together.
@@ -294,11 +323,8 @@ func (b *Builder) labels(spec Spec) map[string]string {
 // rootLayer makes a Debian root file system, or finds it in the cache. Two
 // images with the same packages share it.
 func (b *Builder) rootLayer(ctx context.Context, root debian.Rootfs) (v1.Layer, error) {
-	hash := sha256.New()
-	if err := json.NewEncoder(hash).Encode([]any{recipe, runtime.GOARCH, b.Suite, root}); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(b.Cache, "rootfs", hex.EncodeToString(hash.Sum(nil))[:12]+".tar")
+	sum := sha256.Sum256([]byte(recipe + runtime.GOARCH + root.Key(b.Suite)))
+	path := filepath.Join(b.Cache, "rootfs", hex.EncodeToString(sum[:])[:12]+".tar")
 	if _, err := os.Stat(path); err != nil {
 		if err := b.makeRoot(ctx, root, path); err != nil {
 			return nil, err

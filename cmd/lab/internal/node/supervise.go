@@ -27,7 +27,7 @@ func Supervise(lab place.Lab, also func(context.Context)) error {
 	defer stop()
 	children := make(chan os.Signal, 16)
 	signal.Notify(children, unix.SIGCHLD)
-	plan, err := readPlan(lab)
+	plan, err := ReadPlan(lab)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,8 @@ func (p Plan) Write(lab place.Lab) error {
 	return nil
 }
 
-func readPlan(lab place.Lab) (Plan, error) {
+// ReadPlan returns what the running supervisor was told.
+func ReadPlan(lab place.Lab) (Plan, error) {
 	content, err := os.ReadFile(lab.Plan())
 	if err != nil {
 		return Plan{}, fmt.Errorf("read the supervisor's plan: %w", err)

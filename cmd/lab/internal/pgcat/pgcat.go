@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"pgcat-failover/cmd/lab/internal/archive"
 )
 
 // Source says where the PgCat comes from.
@@ -32,6 +34,9 @@ const (
 
 // ErrNone is returned when no PgCat can be had.
 var ErrNone = errors.New("no PgCat can be had")
+
+// registryTimeout bounds the first answer of a registry.
+const registryTimeout = 20 * time.Second
 
 // standIn is the package of this repository that is built when there is no
 // PgCat.
@@ -51,16 +56,17 @@ type Finder struct {
 	ImageRef string // PGCAT_IMAGE: a reference, or the path of a tar file
 	Binary   string // PGCAT_BINARY: a path, or a name on PATH
 	Repo     string
+	Scratch  string // where tar files are unpacked
 	Warn     func(format string, args ...any)
 }
 
 // FromEnv returns a Finder that does as the environment says.
-func FromEnv(repo string, warn func(string, ...any)) Finder {
+func FromEnv(repo, scratch string, warn func(string, ...any)) Finder {
 	binary := os.Getenv("PGCAT_BINARY")
 	if binary == "" {
 		binary = "pgcat"
 	}
-	return Finder{ImageRef: os.Getenv("PGCAT_IMAGE"), Binary: binary, Repo: repo, Warn: warn}
+	return Finder{ImageRef: os.Getenv("PGCAT_IMAGE"), Binary: binary, Repo: repo, Scratch: scratch, Warn: warn}
 }
 
 // Find returns the first PgCat that can be had. One that was asked for and
@@ -82,7 +88,7 @@ func (f Finder) image(ctx context.Context) (Found, error) {
 	if f.ImageRef == "" {
 		return Found{}, errors.New("PGCAT_IMAGE is not set")
 	}
-	img, err := Open(ctx, f.ImageRef)
+	img, err := f.open(ctx)
 	if err != nil {
 		err = fmt.Errorf("get PGCAT_IMAGE %s: %w", f.ImageRef, err)
 		f.Warn("warning: %v; looking for a PgCat elsewhere", err)
@@ -91,64 +97,29 @@ func (f Finder) image(ctx context.Context) (Found, error) {
 	return Found{Source: FromImage, Path: f.ImageRef, Version: imageVersion(img), Image: img}, nil
 }
 
-// Open gets an image from a file if there is one of this name, from its
+// open gets an image from a file if there is one of this name, from its
 // registry otherwise.
-func Open(ctx context.Context, ref string) (v1.Image, error) {
-	if info, err := os.Stat(ref); err == nil {
+func (f Finder) open(ctx context.Context) (v1.Image, error) {
+	if info, err := os.Stat(f.ImageRef); err == nil {
 		if info.IsDir() {
-			return openLayout(ref)
+			return archive.OpenLayout(f.ImageRef)
 		}
-		return openTar(ref)
+		return archive.Open(f.ImageRef, f.Scratch)
 	}
-	parsed, err := name.ParseReference(ref)
+	ref, err := name.ParseReference(f.ImageRef)
 	if err != nil {
 		return nil, err
 	}
-	return remote.Image(parsed, remote.WithContext(ctx), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
-}
-
-// openTar reads what "docker save" and this project's own "lab image --out"
-// write.
-func openTar(path string) (v1.Image, error) {
-	img, err := tarball.ImageFromPath(path, nil)
-	if err == nil {
-		return img, nil
-	}
-	dir, layoutErr := unpackLayout(path)
-	if layoutErr != nil {
-		return nil, fmt.Errorf("%w; as an OCI layout: %w", err, layoutErr)
-	}
-	return openLayout(dir)
-}
-
-func openLayout(dir string) (v1.Image, error) {
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
+	auth := remote.WithAuthFromKeychain(authn.DefaultKeychain)
+	// A first question with a bound: an image is pulled with the long context,
+	// and a registry that does not answer must not hold the lab up.
+	short, cancel := context.WithTimeout(ctx, registryTimeout)
+	defer cancel()
+	if _, err := remote.Head(ref, remote.WithContext(short), auth); err != nil {
 		return nil, err
 	}
-	return pick(index)
-}
-
-// pick takes the image for this machine out of an index, which may hold others
-// and further indexes.
-func pick(index v1.ImageIndex) (v1.Image, error) {
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, entry := range manifest.Manifests {
-		if entry.MediaType.IsIndex() {
-			inner, err := index.ImageIndex(entry.Digest)
-			if err != nil {
-				return nil, err
-			}
-			return pick(inner)
-		}
-		if entry.Platform == nil || (entry.Platform.OS == "linux" && entry.Platform.Architecture == runtime.GOARCH) {
-			return index.Image(entry.Digest)
-		}
-	}
-	return nil, fmt.Errorf("it holds no image for linux/%s", runtime.GOARCH)
+	return remote.Image(ref, remote.WithContext(ctx), auth,
+		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
 }
 
 // imageVersion is what the image says of itself; the steps ask the running

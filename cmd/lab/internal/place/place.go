@@ -66,6 +66,9 @@ func (l Lab) Cgroup() string { return "pgcat-failover-" + l.Name }
 // Bin is where the programs for the user (kubectl, argo) are linked.
 func (l Lab) Bin() string { return filepath.Join(l.Cache, "bin") }
 
+// Scratch is where image files are unpacked.
+func (l Lab) Scratch() string { return filepath.Join(l.Cache, "unpacked") }
+
 // Kubeconfig is the file that lets the user's own tools reach the cluster.
 func (l Lab) Kubeconfig() string { return filepath.Join(l.State, "kubeconfig") }
 
@@ -93,8 +96,9 @@ func (l Lab) Volumes() string { return filepath.Join(l.State, "volumes") }
 // PKI holds the cluster's keys and the kubeconfig files of its programs.
 func (l Lab) PKI() string { return filepath.Join(l.State, "pki") }
 
-// LockFile lies outside State and Run, which come and go under the lock.
-func (l Lab) LockFile() string { return filepath.Join(l.Cache, l.Name+".lock") }
+// LockFile is one for all labs, since they build into the same cache. It lies
+// outside State and Run, which come and go under the lock.
+func (l Lab) LockFile() string { return filepath.Join(l.Cache, "lock") }
 
 // ErrNoRepo is returned outside a clone of the project.
 var ErrNoRepo = errors.New(`find the repository: no directory above holds go.mod and cmd/lab/components; run lab inside a clone of pgcat-failover`)

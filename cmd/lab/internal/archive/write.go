@@ -1,4 +1,5 @@
-package image
+// Package archive writes images into tar files and reads them back.
+package archive
 
 import (
 	"archive/tar"
@@ -14,9 +15,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// writeTar writes the image as an OCI layout, which keeps its digest, with the
+// Write writes the image as an OCI layout, which keeps its digest, with the
 // manifest.json beside it that older versions of "docker load" want.
-func writeTar(path, name string, img v1.Image) error {
+func Write(path, name string, img v1.Image) error {
 	work, err := os.MkdirTemp(filepath.Dir(path), ".layout-")
 	if err != nil {
 		return fmt.Errorf("make room for the image's layout: %w", err)
