@@ -27,6 +27,7 @@ type arm struct {
 	login    pgcat.Login
 	interval time.Duration
 	log      *log
+	aside    func() bool // while it is true the arm does nothing; nil for an arm that never steps aside
 	conn     *pgconn.PgConn
 	seq      int
 }
@@ -46,6 +47,10 @@ func (a *arm) loop(ctx context.Context, base time.Time) {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Until(next)):
+		}
+		if a.aside != nil && a.aside() {
+			next = next.Add(a.interval)
+			continue
 		}
 		s := a.once(ctx, next)
 		if ctx.Err() != nil && s.Outcome != history.OK {

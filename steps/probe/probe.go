@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pgcat-failover/steps/fault"
@@ -77,7 +78,8 @@ func Run(ctx context.Context, cfg Config) error {
 
 type prober struct {
 	Config
-	restarts bool // the fault restarts Postgres
+	restarts bool        // the fault restarts Postgres
+	aside    atomic.Bool // clients pinned to a shard that is about to be cut step aside
 	stack    *stack.Stack
 	arms     []history.Arm
 	base     time.Time
@@ -93,11 +95,28 @@ func (p *prober) start(ctx context.Context) (stop func()) {
 	var wg sync.WaitGroup
 	for i, spec := range p.arms {
 		a := &arm{Arm: spec, index: i, run: p.Record.Name, login: p.stack.Login(), interval: p.Scenario.Interval(), log: p.log}
+		if p.cut(spec.Shard) {
+			a.aside = p.aside.Load
+		}
 		wg.Go(func() { a.loop(ctx, p.base) })
 	}
 	wg.Go(func() { p.scrape(ctx) })
 	return func() { cancel(); wg.Wait() }
 }
+
+// cut tells whether the scenario breaks the endpoint of the shard.
+func (p *prober) cut(shard int) bool {
+	return slices.ContainsFunc(p.stack.Shards, func(s history.Shard) bool {
+		return s.Index == shard && p.Scenario.Breaks(s.Endpoint)
+	})
+}
+
+// stepAside is how long the clients pinned to a cut shard keep still once the fault is felt.
+//
+// PgCat counts errors by shard, whoever meets them, and random_healthy goes by that count: clients that are pinned to
+// the cut shard would warn PgCat on behalf of those that name none, and these would look better than they fare in
+// production, where nobody pins. So they find out for themselves first.
+func (p *prober) stepAside() time.Duration { return min(5*time.Second, p.Scenario.Timing.Hold.Std()/3) }
 
 func (p *prober) scrape(ctx context.Context) {
 	tick := time.NewTicker(scrapeEvery)
@@ -162,6 +181,7 @@ func (p *prober) baseline(ctx context.Context) error {
 	m := history.Mark{Name: history.BaselineReady, At: since, Seen: since}
 	p.marks[m.Name] = m
 	p.Logf("baseline ready: %s", p.log.summary())
+	p.aside.Store(true) // before anybody learns that the fault may come
 	return p.Record.Mark(ctx, m)
 }
 
@@ -196,6 +216,12 @@ func (p *prober) note(state *record.State) {
 		m.Seen = now
 		p.marks[name] = m
 		p.Logf("%s (%s)", name, p.log.summary())
+		switch name {
+		case history.FaultEffective:
+			time.AfterFunc(p.stepAside(), func() { p.aside.Store(false) })
+		case history.Aborted, history.RestoreRequested, history.RestoreEffective:
+			p.aside.Store(false)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ var checks = []check{
 	{"failures", false, failures},
 	{"counters", false, counters},
 	{"recovered", false, recovered},
+	{"rejoined", false, rejoined},
 }
 
 // minPerWindow is how many operations an arm must have in a window for it to prove anything.
@@ -287,6 +288,33 @@ func recovered(h *history.History) Finding {
 	}
 	if slowest > limit {
 		f.Verdict = Fail
+	}
+	return f
+}
+
+// rejoined tells whether clients that name no shard came back to the shards that were cut. It is told and not judged:
+// with random_healthy PgCat sends nobody to a shard that failed once until a client that is pinned to it succeeds
+// (src/pool.rs:756-792), and the probe's own pinned clients do. Time alone, and ban_time, bring nothing back.
+func rejoined(h *history.History) Finding {
+	f := Finding{Want: "told, not judged: whether clients that name no shard use the cut shards again"}
+	var got []string
+	for _, sh := range h.Facts.Shards {
+		if !h.Scenario.Breaks(sh.Endpoint) {
+			continue
+		}
+		n, ok := unpinnedQueries(h, h.After(), sh.Index)
+		switch {
+		case !ok:
+			got = append(got, fmt.Sprintf("shard %d: too few scrapes to tell", sh.Index))
+		case n < minPerWindow:
+			got = append(got, fmt.Sprintf("shard %d: no, within %s", sh.Index, seconds(h.After().Length())))
+		default:
+			got = append(got, fmt.Sprintf("shard %d: yes, about %d queries", sh.Index, n))
+		}
+	}
+	f.Got = strings.Join(got, ", ")
+	if h.Facts.DefaultShard == "random_healthy" {
+		f.Got += " (the probe's pinned clients brought it back; without one PgCat leaves a shard that failed aside)"
 	}
 	return f
 }
