@@ -26,11 +26,7 @@ Example:
 			if err != nil {
 				return err
 			}
-			cluster, err := options.Connect(c)
-			if err != nil {
-				return err
-			}
-			rec, err := options.ReadRecord(c, cluster)
+			cluster, rec, err := options.Connected(c)
 			if err != nil {
 				return err
 			}

@@ -34,6 +34,11 @@ Example:
 }
 
 func action(c *cli.Context) error {
+	for _, name := range append(c.StringSlice("record"), c.String("run")) {
+		if err := options.CheckName("record", name); err != nil {
+			return err
+		}
+	}
 	cluster, err := options.Connect(c)
 	if err != nil {
 		return err

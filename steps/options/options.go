@@ -117,16 +117,26 @@ func Record(required bool) []cli.Flag {
 // dns1123 is what Kubernetes takes as a name; it also keeps quotes out of the probe's SQL.
 var dns1123 = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
-// ReadRecord opens the record that the flags name; nil if they name none.
-func ReadRecord(c *cli.Context, cluster *kube.Cluster) (*record.Record, error) {
+// Connected opens the cluster and the record that the flags name; the record is nil if they name none. Bad input
+// is told before a cluster is looked for.
+func Connected(c *cli.Context) (*kube.Cluster, *record.Record, error) {
 	name := c.String("record")
-	if name == "" {
-		return nil, nil
+	if err := CheckName("record", name); err != nil {
+		return nil, nil, err
 	}
-	if !dns1123.MatchString(name) {
-		return nil, Usage(fmt.Errorf("--record %q: want a Kubernetes name, of small letters, digits, dots and dashes", name))
+	cluster, err := Connect(c)
+	if err != nil || name == "" {
+		return cluster, nil, err
 	}
-	return record.Open(cluster, name), nil
+	return cluster, record.Open(cluster, name), nil
+}
+
+// CheckName refuses what Kubernetes would not take as a name; nothing at all is no name, and fine.
+func CheckName(flag, name string) error {
+	if name == "" || dns1123.MatchString(name) {
+		return nil
+	}
+	return Usage(fmt.Errorf("--%s %q: want a Kubernetes name, of small letters, digits, dots and dashes", flag, name))
 }
 
 // Logger writes progress, each line with the time since the step began.

@@ -20,11 +20,7 @@ Example:
    failover restore -n argo`,
 		Flags: slices.Concat(options.Cluster(), options.Record(false)),
 		Action: func(c *cli.Context) error {
-			cluster, err := options.Connect(c)
-			if err != nil {
-				return err
-			}
-			rec, err := options.ReadRecord(c, cluster)
+			cluster, rec, err := options.Connected(c)
 			if err != nil {
 				return err
 			}

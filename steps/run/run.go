@@ -50,11 +50,7 @@ func action(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cluster, err := options.Connect(c)
-	if err != nil {
-		return err
-	}
-	rec, err := options.ReadRecord(c, cluster)
+	cluster, rec, err := options.Connected(c)
 	if err != nil {
 		return err
 	}
