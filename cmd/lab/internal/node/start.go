@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -77,7 +78,7 @@ func listen(port int) (*net.TCPListener, error) {
 // command is this program again, from a copy that stays: `go run` deletes its
 // own when it ends.
 func command(lab place.Lab, socket *os.File) (*exec.Cmd, error) {
-	self := filepath.Join(lab.Run, "lab")
+	self := program(lab)
 	if err := copySelf(self); err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func command(lab place.Lab, socket *os.File) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the supervisor's log: %w", err)
 	}
-	cmd := exec.Command(self, "supervise", lab.State)
+	cmd := exec.Command(self, superviseArgs(lab)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{socket}
@@ -94,6 +95,33 @@ func command(lab place.Lab, socket *os.File) (*exec.Cmd, error) {
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
 	}
 	return cmd, nil
+}
+
+func program(lab place.Lab) string { return filepath.Join(lab.Run, "lab") }
+
+// superviseArgs names the state directory only so that the process can be
+// recognized, by users and by Strays.
+func superviseArgs(lab place.Lab) []string { return []string{"supervise", lab.State} }
+
+// Strays lists supervisors of this lab that nobody wrote down: "lab up" may be
+// killed right after it started one.
+func Strays(lab place.Lab) ([]Supervisor, error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	wanted := append([]string{program(lab)}, superviseArgs(lab)...)
+	var strays []Supervisor
+	for _, process := range all {
+		line, err := process.CmdLine()
+		if err != nil || !slices.Equal(line, wanted) {
+			continue
+		}
+		if started, err := startTime(process.PID); err == nil {
+			strays = append(strays, Supervisor{PID: process.PID, Started: started})
+		}
+	}
+	return strays, nil
 }
 
 func copySelf(to string) error {
