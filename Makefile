@@ -1,14 +1,70 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+
+LAB      := go run ./cmd/lab
+FAILOVER := go run ./cmd/failover
+TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pgcat-failover/tools
+
+GOLANGCI_VERSION := v2.15.0
+
+# A cluster to work on: the one of KUBECONFIG where it is set, else the embedded one, which is started. Without a
+# PgCat (or its stand-in) for the embedded one this stops, with exit code 3, before anything is deployed.
+CLUSTER = if [ -z "$${KUBECONFIG:-}" ]; then \
+	    $(LAB) pgcat && $(LAB) up && KUBECONFIG="$$($(LAB) kubeconfig)" && PATH="$$($(LAB) path):$$PATH" && export KUBECONFIG PATH; \
+	  else echo "cluster: $$KUBECONFIG"; fi
+
+INSTALL = kubectl apply -f manifests/rbac/ -f workflows/
 
 .PHONY: help
 help: ## show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## a cluster, PgCat, Postgres, every scenario through Argo, one table; the record under ./runs/
+	@$(CLUSTER); $(INSTALL); $(FAILOVER) submit
+
+.PHONY: run
+run: ## one scenario without Argo, from here: make run S=primary
+	@$(CLUSTER); $(FAILOVER) run --scenario $(or $(S),$(error say which scenario: make run S=primary))
+
+.PHONY: restore
+restore: ## put everything back and prove it
+	@$(FAILOVER) restore
+
+.PHONY: lab-up lab-down
+lab-up: ## start the embedded cluster
+	@$(LAB) up
+lab-down: ## take it down, without a trace
+	@$(LAB) down
 
 .PHONY: check
-check: ## format, vet, unit tests with -race
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+check: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## format, vet, lint, unit tests with -race, workflow contracts
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go mod verify >/dev/null
 	go vet ./...
+	$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) run ./...
 	go test -race ./...
 
+$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
+	@echo "building golangci-lint $(GOLANGCI_VERSION), once, a few minutes"
+	@mkdir -p $(TOOLS)
+	GOFLAGS= GOBIN=$(TOOLS)/build go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv $(TOOLS)/build/golangci-lint $@ && rmdir $(TOOLS)/build
+
 .PHONY: test
-test: check ## everything there is
+test: check e2e ## everything there is: make check, then the product on a real cluster
+
+.PHONY: e2e
+e2e: ## the product as its users use it, on a real cluster
+	@if [ -z "$${KUBECONFIG:-}" ] && ! $(LAB) pgcat; then \
+	  echo "skipped: no PgCat"; exit 0; fi; \
+	$(CLUSTER); $(INSTALL) >/dev/null; go test -tags e2e -count=1 -timeout 45m -v ./steps/e2e/
+
+.PHONY: bench
+bench: ## the wall time of a scenario and of the suite against the same workflows made of sleeps
+	@$(CLUSTER); $(INSTALL) >/dev/null; go run ./cmd/bench
+
+.PHONY: image
+image: ## the steps' image as dist/failover.tar, for `docker load` or a registry of your own
+	@mkdir -p dist && $(LAB) image --out dist/failover.tar failover

@@ -58,7 +58,7 @@ func newApp() *cli.App {
 		Action:         noCommand,
 		Commands: []*cli.Command{
 			upCommand(), downCommand(), statusCommand(), buildCommand(), imagesCommand(), imageCommand(),
-			pgcatCommand(), pathCommand(), superviseCommand(),
+			pgcatCommand(), kubeconfigCommand(), pathCommand(), superviseCommand(),
 		},
 	}
 	for _, command := range app.Commands {

@@ -1,0 +1,128 @@
+// Package breaklabel breaks the named endpoints and proves that the break is felt: the Services have no
+// backends, a new connection from PgCat's own place in the network is refused, and PgCat holds no
+// established connection to them any more. Only then is the fault effective, and only then is it said so.
+package breaklabel
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgcat-failover/steps/fault"
+	"pgcat-failover/steps/history"
+	"pgcat-failover/steps/kube"
+	"pgcat-failover/steps/record"
+	"pgcat-failover/steps/scenario"
+	"pgcat-failover/steps/stack"
+)
+
+// EffectiveLimit is how long a break may take until it is felt. Nearly all of it is for a Postgres that restarts.
+const EffectiveLimit = 2 * time.Minute
+
+// Config of a break.
+type Config struct {
+	Cluster   *kube.Cluster
+	Fault     fault.Fault
+	Endpoints []string
+	// Record, if there is one, is told when; the break then waits for its baseline first.
+	Record *record.Record
+	// Baseline is how long to wait for that at most.
+	Baseline time.Duration
+	Logf     func(string, ...any)
+}
+
+// Run breaks and proves. If it cannot prove the break it says so in the record, takes the break back, and fails.
+func Run(ctx context.Context, cfg Config) error {
+	err := run(ctx, cfg)
+	if err == nil || cfg.Record == nil {
+		return err
+	}
+	m := history.Mark{Name: history.Aborted, At: time.Now(), Note: err.Error()}
+	if markErr := cfg.Record.Mark(context.WithoutCancel(ctx), m); markErr != nil {
+		return fmt.Errorf("%w; and: %w", err, markErr)
+	}
+	return err
+}
+
+func run(ctx context.Context, cfg Config) error {
+	broken, err := fault.Broken(ctx, cfg.Cluster)
+	if err != nil {
+		return err
+	}
+	if len(broken) > 0 {
+		return fmt.Errorf("break %s: %s is broken already; run `failover restore` first", strings.Join(cfg.Endpoints, ", "), strings.Join(broken, ", "))
+	}
+	st, err := stack.Open(ctx, cfg.Cluster)
+	if err != nil {
+		return err
+	}
+	cutter, err := newCutter(ctx, st, cfg.Endpoints)
+	if err != nil {
+		return err
+	}
+	if cfg.Record != nil {
+		cfg.Logf("waiting for the probe's baseline")
+		if _, err := cfg.Record.Await(ctx, history.BaselineReady, cfg.Baseline); err != nil {
+			return err
+		}
+	}
+	if err := cfg.mark(ctx, history.FaultRequested, cfg.Fault.Name()); err != nil {
+		return err
+	}
+	if err := inject(ctx, cfg, cutter); err != nil {
+		undo(ctx, cfg)
+		return err
+	}
+	return cfg.mark(ctx, history.FaultEffective, cutter.proof())
+}
+
+func (cfg Config) mark(ctx context.Context, name history.MarkName, note string) error {
+	cfg.Logf("%s: %s", name, note)
+	if cfg.Record == nil {
+		return nil
+	}
+	return cfg.Record.Mark(ctx, history.Mark{Name: name, At: time.Now(), Note: note})
+}
+
+func inject(ctx context.Context, cfg Config, cutter *cutter) error {
+	started := time.Now()
+	if err := cfg.Fault.Inject(ctx, cfg.Cluster, cfg.Endpoints); err != nil {
+		return err
+	}
+	err := kube.Until(ctx, "Kubernetes to take the endpoints away", EffectiveLimit, func(ctx context.Context) (bool, string, error) {
+		return cfg.Fault.Settled(ctx, cfg.Cluster, cfg.Endpoints)
+	})
+	if err != nil {
+		return err
+	}
+	cfg.Logf("Services without backends after %s", time.Since(started).Round(time.Millisecond))
+	return kube.Until(ctx, "PgCat to have neither old nor new connections to the endpoints", EffectiveLimit, cutter.cut)
+}
+
+// undo takes a half-made break back at once, even if the step is being ended.
+func undo(ctx context.Context, cfg Config) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	undone, err := cfg.Fault.Revert(ctx, cfg.Cluster)
+	if err != nil {
+		cfg.Logf("taking the break back failed: %v; run `failover restore`", err)
+		return
+	}
+	cfg.Logf("taken back: %s", strings.Join(undone, "; "))
+}
+
+// shardsOf lists the hosts of the pool that lead to the endpoints.
+func shardsOf(st *stack.Stack, endpoints []string) (map[int]string, error) {
+	out := map[int]string{}
+	for _, e := range endpoints {
+		i := slices.IndexFunc(st.Shards, func(s history.Shard) bool { return s.Endpoint == e })
+		if i < 0 {
+			return nil, fmt.Errorf("look for endpoint %s in pgcat.toml: no shard of pool %s has the host %s; breaking it would prove nothing",
+				e, st.Pool.Name, scenario.ServiceOf(e))
+		}
+		out[st.Shards[i].Index] = e
+	}
+	return out, nil
+}

@@ -1,0 +1,116 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"pgcat-failover/steps/verdict"
+)
+
+var all = []string{"primary", "secondary", "tertiary", "multiple"}
+
+func TestLintIsClean(t *testing.T) {
+	sh(t, "argo lint --offline --kinds=workflowtemplates,cronworkflows workflows/*.yaml")
+}
+
+// The suite as the night runs it: the CronWorkflow of the repository with another hour.
+func TestCronRunsTheSuite(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(root, "workflows/pgcat-failover-nightly.yaml"))
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "cron.yaml")
+	edited := strings.Replace(string(data), `"17 2 * * *"`, `"* * * * *"`, 1)
+	require.NotEqual(t, string(data), edited)
+	require.NoError(t, os.WriteFile(file, []byte(edited), 0o644))
+	sh(t, "kubectl apply -f "+file)
+	var name string
+	require.Eventually(t, func() bool {
+		name = strings.TrimSpace(sh(t, "kubectl get workflows -n argo -l workflows.argoproj.io/cron-workflow=pgcat-failover-nightly -o name --sort-by=.metadata.creationTimestamp | tail -n 1"))
+		return name != ""
+	}, 90*time.Second, time.Second)
+	sh(t, "kubectl apply -f workflows/pgcat-failover-nightly.yaml") // back to its hour, before it starts a second one
+	name = strings.TrimPrefix(name, "workflow.argoproj.io/")
+	results := finish(t, name, all...)
+	require.Len(t, results, len(all))
+	pass(t, results)
+	for _, r := range results {
+		assert.Contains(t, r.Facts.PgCatVersion, "PgCat 1.")
+		assert.True(t, strings.HasPrefix(r.Facts.PgCatImage.Digest, "sha256:"), "%+v", r.Facts.PgCatImage)
+		assert.NotContains(t, r.Facts.Config, `password = "postgres"`)
+	}
+	code, out := exitCode("summary", "--run", name)
+	require.Zero(t, code, out)
+}
+
+// argo submit as the README prints it, then the same run again through the server's API, as the UI's button does.
+func TestArgoSubmitAndResubmit(t *testing.T) {
+	name := strings.TrimSpace(sh(t, "argo submit -n argo --from workflowtemplate/pgcat-failover -p scenario=primary -o name"))
+	pass(t, finish(t, name, "primary"))
+
+	forward(t, "argo-server", 2746)
+	body, err := json.Marshal(map[string]any{"name": name, "namespace": namespace, "memoized": false})
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut,
+		fmt.Sprintf("http://127.0.0.1:2746/api/v1/workflows/%s/%s/resubmit", namespace, name), bytes.NewReader(body))
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode, string(answer))
+	var again wfv1.Workflow
+	require.NoError(t, json.Unmarshal(answer, &again))
+	require.NotEqual(t, name, again.Name)
+	pass(t, finish(t, again.Name, "primary"))
+}
+
+// The seed's own config has no default_shard: the scenario must fail, and say why.
+func TestWithoutDefaultShardPrimaryFails(t *testing.T) {
+	secret(t, func(toml string) string {
+		edited := strings.Replace(toml, `default_shard = "random_healthy"`, "", 1)
+		require.NotEqual(t, toml, edited)
+		return edited
+	})
+	code, out := exitCode("submit", "--scenario", "primary", "--out", t.TempDir())
+	require.Equal(t, 1, code, out)
+	assert.Contains(t, out, "default-shard-missing")
+	assert.Contains(t, out, `set default_shard = "random_healthy"`)
+	whole(t)
+}
+
+// argo stop runs the exit handler; argo terminate does not, and `failover restore` needs nothing but the cluster.
+func TestStopAndTerminateLeaveNothingBroken(t *testing.T) {
+	for _, how := range []string{"stop", "terminate"} {
+		t.Run(how, func(t *testing.T) {
+			name := strings.TrimSpace(sh(t, "argo submit -n argo --from workflowtemplate/pgcat-failover -p scenario=multiple -p hold=60s -o name"))
+			require.Eventually(t, func() bool {
+				out, err := try("kubectl get pods -n argo -l app=postgres-failover-test,postgres-primary=false -o name")
+				return err == nil && strings.Contains(out, "pod/")
+			}, 2*time.Minute, 200*time.Millisecond, "the endpoint was never broken")
+			sh(t, "argo "+how+" -n argo "+name)
+			results := finish(t, name, "multiple")
+			for _, r := range results {
+				assert.NotEqual(t, verdict.Pass, r.Verdict, "half an experiment is not green")
+			}
+			if how == "terminate" {
+				code, out := exitCode("restore")
+				require.Zero(t, code, out)
+			}
+			whole(t)
+		})
+	}
+}

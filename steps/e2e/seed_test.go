@@ -1,0 +1,115 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"pgcat-failover/steps/fault"
+)
+
+// The commands of the seed document, as printed there, less -it, -f and the waiting for a person.
+func TestTheSeedsCommands(t *testing.T) {
+	t.Run("logs", func(t *testing.T) {
+		assert.NotEmpty(t, sh(t, "kubectl logs -l app=pgcat -n argo"))
+	})
+	t.Run("get secret", func(t *testing.T) {
+		out := sh(t, "kubectl get secret argo-pgcat-config -n argo -o yaml")
+		for _, key := range []string{"pgcat.toml:", "username:", "password:"} {
+			assert.Contains(t, out, key)
+		}
+	})
+	t.Run("exec psql in the pgcat pod", func(t *testing.T) {
+		out := sh(t, "kubectl exec deployment/pgcat -n argo -- psql -h localhost -p 6432 -U postgres -d postgres -Atc 'SELECT 40 + 2'")
+		assert.Equal(t, "42", strings.TrimSpace(out))
+	})
+	t.Run("port 5432 in the pgcat pod is nobody's, as the README says", func(t *testing.T) {
+		out, err := try("kubectl exec deployment/pgcat -n argo -- psql -h localhost -p 5432 -U postgres -d postgres -Atc 'SELECT 1'")
+		require.Error(t, err)
+		assert.Contains(t, out, "refused")
+	})
+	t.Run("get endpoints", func(t *testing.T) {
+		out := sh(t, "kubectl get endpoints -n argo | grep postgres")
+		assert.Equal(t, 3, strings.Count(out, ":5432"), out)
+	})
+	t.Run("port-forward to the metrics", func(t *testing.T) {
+		forward(t, "pgcat", 9930)
+		resp, err := http.Get("http://localhost:9930/metrics")
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.Contains(t, string(body), "pgcat_stats_total_query_count")
+	})
+}
+
+// The seed's four patches of the Deployment. Each restarts Postgres; its data must be there afterwards.
+func TestTheSeedsPatchesKeepTheData(t *testing.T) {
+	psql := func(sql string) string {
+		return strings.TrimSpace(sh(t, `kubectl exec deployment/postgres-failover-test -n argo -- psql -h /var/run/postgresql -U postgres -Atc "`+sql+`"`))
+	}
+	psql("CREATE TABLE IF NOT EXISTS seed_patch(n int)")
+	psql("TRUNCATE seed_patch")
+	psql("INSERT INTO seed_patch VALUES (1)")
+	patch := func(labels string) {
+		sh(t, `kubectl patch deployment postgres-failover-test -n argo --type='merge' -p='{"spec":{"template":{"metadata":{"labels":{`+labels+`}}}}}'`)
+		require.NoError(t, cluster.Rollout(t.Context(), fault.Postgres, 3*time.Minute))
+	}
+	backends := func(endpoint string, want int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			n, err := cluster.Backends(t.Context(), "postgres-"+endpoint)
+			return err == nil && n == want
+		}, 30*time.Second, 200*time.Millisecond, endpoint)
+	}
+	patch(`"postgres-primary":"false","postgres-secondary":"false"`)
+	backends("primary", 0)
+	backends("secondary", 0)
+	backends("tertiary", 1)
+	patch(`"postgres-primary":"true","postgres-secondary":"true"`)
+	backends("primary", 1)
+	backends("secondary", 1)
+	assert.Equal(t, "1", psql("SELECT count(*) FROM seed_patch"), "the data survived both restarts")
+	psql("DROP TABLE seed_patch")
+	whole(t)
+}
+
+// The seed's way as a fault of its own: the report must say that it restarted Postgres.
+func TestTemplateLabelIsAnotherFault(t *testing.T) {
+	code, out := exitCode("run", "--scenario", "secondary", "--fault", "template-label", "--hold", "10s", "--out", t.TempDir())
+	assert.Contains(t, out, "RESTARTS POSTGRES")
+	require.Zero(t, code, out)
+	whole(t)
+}
+
+// A laptop without Argo.
+func TestRunFromALaptop(t *testing.T) {
+	code, out := exitCode("run", "--scenario", "tertiary", "--out", t.TempDir())
+	require.Zero(t, code, out)
+	assert.Contains(t, out, "tertiary: PASS")
+	whole(t)
+}
+
+func TestDeployChecksWithoutChanging(t *testing.T) {
+	code, out := exitCode("deploy", "--check")
+	require.Zero(t, code, out)
+	code, out = exitCode("break-label", "--endpoint", "tertiary")
+	require.Zero(t, code, out)
+	code, out = exitCode("deploy", "--check")
+	assert.Equal(t, 3, code, out)
+	assert.Contains(t, out, "failover restore")
+	code, out = exitCode("break-label", "--endpoint", "primary")
+	assert.Equal(t, 3, code, "a second break on top of the first: "+out)
+	for range 2 { // idempotent
+		code, out = exitCode("restore")
+		require.Zero(t, code, out)
+	}
+	whole(t)
+}

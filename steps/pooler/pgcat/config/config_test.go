@@ -1,0 +1,79 @@
+package config_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"pgcat-failover/steps/pooler/pgcat/config"
+)
+
+func component(t *testing.T) []byte {
+	t.Helper()
+	data, err := os.ReadFile("../../../../manifests/components/pgcat/secret.yaml")
+	require.NoError(t, err)
+	var secret struct {
+		StringData map[string]string `json:"stringData"`
+	}
+	require.NoError(t, yaml.Unmarshal(data, &secret))
+	return []byte(secret.StringData["pgcat.toml"])
+}
+
+func TestParseReadsTheComponentsOwnConfig(t *testing.T) {
+	c, err := config.Parse(component(t))
+	require.NoError(t, err)
+	assert.Equal(t, 6432, c.General.Port)
+	assert.Equal(t, 5000, c.General.ConnectTimeout)
+	require.Len(t, c.Pools, 1)
+	p := c.Pools[0]
+	assert.Equal(t, "postgres", p.Name, "the pool bears the database's name, or the seed's connection string would not work")
+	assert.Equal(t, "random_healthy", p.DefaultShard, "without it PgCat never fails over between shards")
+	require.Len(t, p.Shards, 3)
+	for i, host := range []string{"postgres-primary", "postgres-secondary", "postgres-tertiary"} {
+		require.Len(t, p.Shards[i].Servers, 1, "one primary a shard")
+		assert.Equal(t, config.Server{Host: host + ".argo.svc.cluster.local", Port: 5432, Role: "primary"}, p.Shards[i].Servers[0])
+	}
+}
+
+func TestParse(t *testing.T) {
+	for _, tc := range []struct{ story, in, wantErr string }{
+		{"keys that PgCat ignores are ignored here too", "[general]\nautomatic_failover = true\n", ""},
+		{"a server without a role is told apart from one", "[pools.a.shards.0]\nservers=[[\"h\", 5432]]\ndatabase=\"d\"", "want [host, port, role]"},
+		{"a shard must be a number, PgCat uses it as an index", "[pools.a.shards.x]\nservers=[]\ndatabase=\"d\"", `shard "x" is not a number`},
+		{"a file that is no TOML", "[general", "parse pgcat.toml"},
+	} {
+		t.Run(tc.story, func(t *testing.T) {
+			_, err := config.Parse([]byte(tc.in))
+			if tc.wantErr == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tc.wantErr)
+		})
+	}
+}
+
+func TestShardsComeInTheirOrderNotInThatOfTheFile(t *testing.T) {
+	c, err := config.Parse([]byte("[pools.a.shards.10]\ndatabase='x'\nservers=[]\n[pools.a.shards.9]\ndatabase='y'\nservers=[]\n"))
+	require.NoError(t, err)
+	assert.Equal(t, 9, c.Pools[0].Shards[0].Index)
+	assert.Equal(t, "shard_0", c.Pools[0].EffectiveDefaultShard())
+}
+
+func TestRedactLeavesNoPassword(t *testing.T) {
+	in := `admin_password = "se\"cret" # keep
+password='secret'
+users = { 0 = { username = "u", password = "secret", pool_size = 1 } }
+"server_password" = "secret"
+password_is_not_this = "stays"
+`
+	out := string(config.Redact([]byte(in)))
+	assert.NotContains(t, out, "secret")
+	assert.NotContains(t, out, `se\"`)
+	assert.Contains(t, out, "# keep")
+	assert.Contains(t, out, `"stays"`)
+	assert.Contains(t, out, "pool_size = 1")
+}

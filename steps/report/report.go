@@ -1,0 +1,174 @@
+// Package report shows a verdict: as text for people, as a table for many, as Markdown. All from the same Result.
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"pgcat-failover/steps/history"
+	"pgcat-failover/steps/verdict"
+)
+
+// standIn is the first line of every report of a run that had no real PgCat.
+const standIn = "NOT PGCAT: the pooler of this run is a stand-in for it, a test double"
+
+// Text writes everything that is known of one run.
+func Text(w io.Writer, r verdict.Result) error {
+	var b strings.Builder
+	if r.Facts.StandIn {
+		fmt.Fprintln(&b, standIn)
+	}
+	fmt.Fprintf(&b, "%s: %s  (%s, run %s)\n", r.Scenario, strings.ToUpper(r.Verdict.String()), r.Title, r.Run)
+	fmt.Fprintf(&b, "  claim    %s\n", r.Claim)
+	fmt.Fprintf(&b, "  parts    %s\n", Parts(r.Facts))
+	if r.Facts.RestartsPostgres {
+		fmt.Fprintf(&b, "  fault    %s of %s: RESTARTS POSTGRES, every endpoint drops twice; its figures are not those of an endpoint lost\n", r.Fault, strings.Join(r.Endpoints, " and "))
+	} else {
+		fmt.Fprintf(&b, "  fault    %s of %s\n", r.Fault, strings.Join(r.Endpoints, " and "))
+	}
+	fmt.Fprintf(&b, "  times    effective after %s, held %s, proved whole after %s\n\n", sec(r.Saw.ToEffective), sec(r.Saw.Held), sec(r.Saw.ToRestored))
+	arms(&b, r)
+	findings(&b, r)
+	if len(r.Saw.Errors) > 0 {
+		fmt.Fprintf(&b, "\n  what clients were told\n")
+		for _, e := range r.Saw.Errors {
+			fmt.Fprintf(&b, "  %6d × %s\n", e.Count, e.Text)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func arms(b *strings.Builder, r verdict.Result) {
+	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "  client\tbefore\twhile cut\twhole run\tlongest outage\n")
+	for _, a := range r.Saw.Arms {
+		name := a.Name
+		if a.Broken {
+			name += " (cut)"
+		}
+		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t%s\n", name, count(a.Before), count(a.During), count(a.Whole), outage(a.Outage, a.Open))
+	}
+	_ = tw.Flush() // into a strings.Builder, which cannot fail
+	b.WriteString("\n")
+}
+
+func findings(b *strings.Builder, r verdict.Result) {
+	for _, f := range r.Findings {
+		fmt.Fprintf(b, "  %-7s  %-14s  %s\n", strings.ToUpper(f.Verdict.String()), f.Check, f.Got)
+		if f.Verdict == verdict.Pass {
+			continue
+		}
+		fmt.Fprintf(b, "%27swant: %s\n", "", f.Want)
+		if f.Why != "" {
+			fmt.Fprintf(b, "%27swhy:  %s\n", "", f.Why)
+		}
+		if f.Mend != "" {
+			fmt.Fprintf(b, "%27smend: %s\n", "", f.Mend)
+		}
+	}
+}
+
+func count(c verdict.Count) string {
+	if c.Failed == 0 {
+		return fmt.Sprintf("%d ok", c.OK)
+	}
+	return fmt.Sprintf("%d ok, %d failed", c.OK, c.Failed)
+}
+
+func sec(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func outage(d time.Duration, open bool) string {
+	switch {
+	case d == 0:
+		return "none"
+	case open:
+		return sec(d) + ", not over"
+	default:
+		return sec(d)
+	}
+}
+
+// Parts names what ran.
+func Parts(f history.Facts) string {
+	if f.PgCatVersion == "" {
+		return "unknown"
+	}
+	return fmt.Sprintf("%s (%s %s), PostgreSQL %s (%s)", f.PgCatVersion, f.PgCatImage.Name, f.PgCatImage.Digest, f.PostgresVersion, f.PostgresImage.Name)
+}
+
+// row is what the table says of one run.
+func row(r verdict.Result) []string {
+	var failed, total, cutOK, cutTotal, others int
+	for _, a := range r.Saw.Arms {
+		switch {
+		case a.Pinned == history.Unpinned:
+			failed += a.Whole.Failed
+			total += a.Whole.OK + a.Whole.Failed
+		case a.Broken:
+			cutOK += a.During.OK
+			cutTotal += a.During.OK + a.During.Failed
+		default:
+			others += a.Whole.Failed
+		}
+	}
+	if len(r.Saw.Arms) == 0 {
+		return []string{r.Scenario, "-", "-", "-", "-", "-", strings.ToUpper(r.Verdict.String())}
+	}
+	return []string{r.Scenario, strings.Join(r.Endpoints, " + "), outage(r.Saw.MaxOutage, r.Saw.Open),
+		fmt.Sprintf("%d of %d", failed, total), fmt.Sprintf("%d of %d", cutOK, cutTotal), fmt.Sprintf("%d failed", others),
+		strings.ToUpper(r.Verdict.String())}
+}
+
+var heads = []string{"SCENARIO", "CUT", "OUTAGE", "FAILED", "CUT SHARD SERVED", "OTHER SHARDS", "VERDICT"}
+
+// Table writes a line for each run, and the reason below for each that did not pass.
+func Table(w io.Writer, results []verdict.Result) error {
+	var b strings.Builder
+	if len(results) > 0 {
+		if results[0].Facts.StandIn {
+			fmt.Fprintln(&b, standIn)
+		}
+		fmt.Fprintf(&b, "%s\n\n", Parts(results[0].Facts))
+	}
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, strings.Join(heads, "\t"))
+	for _, r := range results {
+		fmt.Fprintln(tw, strings.Join(row(r), "\t"))
+	}
+	_ = tw.Flush() // into a strings.Builder, which cannot fail
+	fmt.Fprintf(&b, "\nOUTAGE and FAILED: clients that name no shard, over the whole run. CUT SHARD SERVED: clients pinned to a cut shard, while it was cut.\n")
+	for _, r := range results {
+		for _, f := range r.Findings {
+			if f.Verdict != verdict.Pass {
+				fmt.Fprintf(&b, "\n%s, %s: %s\n%s", r.Scenario, f.Check, f.Got, indent("want", f.Want)+indent("why", f.Why)+indent("mend", f.Mend))
+			}
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func indent(word, text string) string {
+	if text == "" {
+		return ""
+	}
+	return fmt.Sprintf("  %s: %s\n", word, text)
+}
+
+// Markdown writes the table for a page.
+func Markdown(w io.Writer, results []verdict.Result) error {
+	var b strings.Builder
+	if len(results) > 0 && results[0].Facts.StandIn {
+		fmt.Fprintf(&b, "**%s**\n\n", standIn)
+	}
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.ToLower(strings.Join(heads, " | ")), strings.Repeat("---|", len(heads)))
+	for _, r := range results {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row(r), " | "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,130 @@
+// Package restore puts everything back and proves it. It needs only the cluster: what was broken is written on the
+// objects that were broken. It is idempotent, and does not stop at the first thing that fails.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"pgcat-failover/steps/fault"
+	"pgcat-failover/steps/health/endpoints"
+	"pgcat-failover/steps/history"
+	"pgcat-failover/steps/kube"
+	"pgcat-failover/steps/record"
+	"pgcat-failover/steps/scenario"
+	"pgcat-failover/steps/stack"
+)
+
+// Limit is how long the proof may take: a Postgres that restarts has to start.
+const Limit = 2 * time.Minute
+
+// Config of a restore.
+type Config struct {
+	Cluster *kube.Cluster
+	// Record, if there is one, is told when.
+	Record *record.Record
+	Logf   func(string, ...any)
+}
+
+// Run puts back and proves.
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.mark(ctx, history.RestoreRequested, ""); err != nil {
+		cfg.Logf("%v; restoring all the same", err)
+	}
+	if _, err := Undo(ctx, cfg.Cluster, cfg.Logf); err != nil {
+		return err
+	}
+	note, err := prove(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return cfg.mark(ctx, history.RestoreEffective, note)
+}
+
+func (cfg Config) mark(ctx context.Context, name history.MarkName, note string) error {
+	if note != "" {
+		cfg.Logf("%s: %s", name, note)
+	}
+	if cfg.Record == nil {
+		return nil
+	}
+	return cfg.Record.Mark(ctx, history.Mark{Name: name, At: time.Now(), Note: note})
+}
+
+// Undo takes back every fault that the cluster holds, template faults first: they replace the pods.
+func Undo(ctx context.Context, c *kube.Cluster, logf func(string, ...any)) (undone []string, err error) {
+	for i := range fault.All {
+		f := fault.All[len(fault.All)-1-i]
+		done, e := f.Revert(ctx, c)
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("take back %s: %w", f.Name(), e))
+		}
+		for _, d := range done {
+			logf("taken back: %s %s", f.Name(), d)
+		}
+		undone = append(undone, done...)
+	}
+	return undone, err
+}
+
+func prove(ctx context.Context, cfg Config) (string, error) {
+	if err := cfg.Cluster.Rollout(ctx, fault.Postgres, Limit); err != nil {
+		return "", err
+	}
+	err := kube.Until(ctx, "every Service to have its backend", Limit, func(ctx context.Context) (bool, string, error) {
+		return backends(ctx, cfg.Cluster)
+	})
+	if err != nil {
+		return "", err
+	}
+	st, err := stack.Open(ctx, cfg.Cluster)
+	if err != nil {
+		return "", err
+	}
+	urls, _, err := st.Sidecars(ctx)
+	if err != nil {
+		return "", err
+	}
+	err = kube.Until(ctx, "PgCat's pod to reach every endpoint", Limit, func(ctx context.Context) (bool, string, error) {
+		return reachable(ctx, urls)
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := st.Prove(ctx, Limit); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("every Service has its backend, PgCat reaches every endpoint, a query on each of %d shards was answered", len(st.Shards)), nil
+}
+
+func backends(ctx context.Context, c *kube.Cluster) (bool, string, error) {
+	var missing []string
+	for _, e := range scenario.Endpoints {
+		n, err := c.Backends(ctx, scenario.ServiceOf(e))
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		if n == 0 {
+			missing = append(missing, scenario.ServiceOf(e))
+		}
+	}
+	return len(missing) == 0, "without a backend: " + strings.Join(missing, ", "), nil
+}
+
+func reachable(ctx context.Context, urls []string) (bool, string, error) {
+	for _, url := range urls {
+		list, err := endpoints.Get(ctx, url, true)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		for _, e := range list {
+			if e.Dial != endpoints.DialOK {
+				return false, fmt.Sprintf("%s: %s %s", e.Endpoint, e.Dial, e.DialError), nil
+			}
+		}
+	}
+	return true, "", nil
+}
