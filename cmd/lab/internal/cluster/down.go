@@ -18,12 +18,12 @@ const emptyTimeout = 20 * time.Second
 
 // Down ends the lab and removes all that it left on this machine but the cache.
 // It works on a running lab, on one that was killed, and on none.
-func Down(lab place.Lab) error {
+func Down(ctx context.Context, lab place.Lab) error {
 	if err := end(lab); err != nil {
 		return err
 	}
 	var last error
-	err := wait.PollUntilContextTimeout(context.Background(), poll/4, emptyTimeout, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, poll/4, emptyTimeout, true, func(context.Context) (bool, error) {
 		last = node.RemoveCgroup(lab.Cgroup())
 		return last == nil, nil
 	})

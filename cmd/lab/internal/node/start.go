@@ -37,12 +37,12 @@ func Start(lab place.Lab, port int) (Supervisor, error) {
 	if err != nil {
 		return Supervisor{}, err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	socket, err := listener.File()
 	if err != nil {
 		return Supervisor{}, fmt.Errorf("hand over the listening socket: %w", err)
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	cmd, err := command(lab, socket)
 	if err != nil {
 		return Supervisor{}, err
@@ -129,7 +129,7 @@ func copySelf(to string) error {
 	if err != nil {
 		return fmt.Errorf("open this program: %w", err)
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	file, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
 	if err != nil {
 		return fmt.Errorf("copy this program: %w", err)
@@ -278,7 +278,7 @@ func (s Supervisor) Kill() error {
 	if err != nil {
 		return fmt.Errorf("end the supervisor, process %d: %w", s.PID, err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("end the supervisor, process %d: %w", s.PID, err)
 	}
