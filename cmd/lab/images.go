@@ -129,7 +129,7 @@ func copyFile(to, from string) error {
 	if err != nil {
 		return fmt.Errorf("open the image: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	out, err := os.Create(to)
 	if err != nil {
 		return fmt.Errorf("write the image to %s: %w", to, err)

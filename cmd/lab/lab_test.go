@@ -181,6 +181,12 @@ func TestLab(t *testing.T) {
 		h.in(t).interruptUp()
 		require.Equal(t, before, look(t))
 	})
+	t.Run("down finds a supervisor that nobody wrote down", func(t *testing.T) {
+		h.lab(warmLimit, "up", "--port", "16444")
+		require.NoError(t, os.Remove("/run/"+mark+"/supervisor.json"))
+		h.lab(time.Minute, "down")
+		require.Equal(t, before, look(t))
+	})
 	t.Run("down leaves nothing", func(t *testing.T) {
 		h.lab(warmLimit, "up", "--port", "16444")
 		h.lab(time.Minute, "down")
@@ -211,7 +217,7 @@ func (h *harness) tools() {
 		if err != nil {
 			return false
 		}
-		defer response.Body.Close()
+		defer func() { _ = response.Body.Close() }()
 		return response.StatusCode == http.StatusOK
 	}, 30*time.Second, 200*time.Millisecond)
 }
@@ -220,7 +226,7 @@ func freePort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	require.NoError(t, err)
 	return port
@@ -240,7 +246,16 @@ spec:
   containers:
     - name: writer
       image: docker.io/library/postgres:15
-      command: [bash, -c, "getent hosts kubernetes.default && touch /data/written && exec sleep 1000"]
+      # A query that is worth compiling, where there is no compiler: Postgres must cope.
+      command:
+        - bash
+        - -ec
+        - |
+          getent hosts kubernetes.default
+          initdb -D /data/pg >/dev/null
+          echo "set jit_above_cost = 0; select count(*) from generate_series(1, 10)" | postgres --single -D /data/pg postgres | grep 'count = "10"'
+          touch /data/written
+          exec sleep 1000
       readinessProbe: {exec: {command: [test, -f, /data/written]}, periodSeconds: 1}
       volumeMounts: [{name: data, mountPath: /data}]
   volumes: [{name: data, persistentVolumeClaim: {claimName: claimed}}]

@@ -88,7 +88,7 @@ func down(c *cli.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := cluster.Down(s.lab); err != nil {
+	if err := cluster.Down(c.Context, s.lab); err != nil {
 		return fmt.Errorf("take the lab down: %w", err)
 	}
 	if !c.Bool("purge-cache") {

@@ -91,7 +91,7 @@ func each(path string, do func(*tar.Header, io.Reader) error) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	reader := tar.NewReader(file)
 	for {
 		header, err := reader.Next()
@@ -125,13 +125,13 @@ func unpack(path, scratch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(partial)
+	defer func() { _ = os.RemoveAll(partial) }()
 	// Root keeps a tar file with "../" in its names from writing elsewhere.
 	root, err := os.OpenRoot(partial)
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if err := each(path, func(header *tar.Header, content io.Reader) error { return unpackOne(root, header, content) }); err != nil {
 		return "", err
 	}
@@ -143,7 +143,7 @@ func digest(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	hash := sha256.New()
 	if _, err := io.Copy(hash, file); err != nil {
 		return "", err

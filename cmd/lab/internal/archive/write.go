@@ -22,7 +22,7 @@ func Write(path, name string, img v1.Image) error {
 	if err != nil {
 		return fmt.Errorf("make room for the image's layout: %w", err)
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	root, err := layout.Write(work, empty.Index)
 	if err != nil {
 		return fmt.Errorf("write the image's layout: %w", err)
@@ -106,7 +106,7 @@ func packFile(w *tar.Writer, dir, file string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	info, err := in.Stat()
 	if err != nil {
 		return err

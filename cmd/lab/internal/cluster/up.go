@@ -38,19 +38,22 @@ func (c *Cluster) Up(ctx context.Context, images []image.Built, port int) error 
 		}
 		return c.complete(ctx, supervisor, images)
 	}
-	if err := Down(c.Lab); err != nil {
+	if err := c.down(ctx); err != nil {
 		return fmt.Errorf("clean what an earlier lab left: %w", err)
 	}
 	supervisor, err = c.start(port)
 	if err != nil {
-		return errors.Join(err, Down(c.Lab))
+		return errors.Join(err, c.down(ctx))
 	}
 	err = c.complete(ctx, supervisor, images)
 	if ctx.Err() != nil {
-		return errors.Join(fmt.Errorf("bring the cluster up: %w; it is taken down again", context.Cause(ctx)), Down(c.Lab))
+		return errors.Join(fmt.Errorf("bring the cluster up: %w; it is taken down again", context.Cause(ctx)), c.down(ctx))
 	}
 	return err
 }
+
+// down cleans up to the end, also after the user pressed Ctrl-C.
+func (c *Cluster) down(ctx context.Context) error { return Down(context.WithoutCancel(ctx), c.Lab) }
 
 // warnIfOld tells when the running programs are not those of this clone: they
 // are not changed beneath a user who may be working with them.

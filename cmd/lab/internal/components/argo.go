@@ -53,7 +53,7 @@ func mendArgo(ctx context.Context, b *build) error {
 		return err
 	}
 	b.moduleDir = module
-	_, err = b.goTool(ctx, "mod", "edit", "-replace", argoModule+"="+argo)
+	_, err = b.goTool(ctx, "mod", "edit", "-replace", argoModule+"=../argo") // relative, or the path would be in the programs
 	return err
 }
 

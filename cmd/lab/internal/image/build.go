@@ -262,7 +262,7 @@ func hashFile(to io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	_, err = io.Copy(to, file)
 	return err
 }

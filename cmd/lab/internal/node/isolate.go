@@ -59,7 +59,7 @@ func cover(lab place.Lab) error {
 		if err != nil {
 			return fmt.Errorf("open %s: %w", dir, err)
 		}
-		defer unix.Close(fd)
+		defer func() { _ = unix.Close(fd) }()
 		held[i] = fd
 	}
 	for _, dir := range covered {

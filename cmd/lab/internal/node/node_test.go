@@ -33,14 +33,14 @@ func TestAnswers(t *testing.T) {
 	require.Error(t, answers(context.Background(), "unix:"+socket))
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	require.NoError(t, answers(context.Background(), "unix:"+socket))
 }
 
 func TestRelayPassesBothWaysAndTheEndOfOneDirection(t *testing.T) {
 	server, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	go func() { // answers only once the client has said all
 		conn, err := server.Accept()
 		if err != nil {
@@ -52,12 +52,12 @@ func TestRelayPassesBothWaysAndTheEndOfOneDirection(t *testing.T) {
 	}()
 	entry, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer entry.Close()
+	defer func() { _ = entry.Close() }()
 	go relay(entry, server.Addr().String())
 
 	client, err := net.Dial("tcp", entry.Addr().String())
 	require.NoError(t, err)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	require.NoError(t, client.SetDeadline(time.Now().Add(10*time.Second)))
 	_, err = client.Write([]byte("hello"))
 	require.NoError(t, err)
@@ -70,11 +70,11 @@ func TestRelayPassesBothWaysAndTheEndOfOneDirection(t *testing.T) {
 func TestABusyPortGivesWayToAFreeOne(t *testing.T) {
 	first, err := listen(0)
 	require.NoError(t, err)
-	defer first.Close()
+	defer func() { _ = first.Close() }()
 	busy := first.Addr().(*net.TCPAddr).Port
 	second, err := listen(busy)
 	require.NoError(t, err)
-	defer second.Close()
+	defer func() { _ = second.Close() }()
 	require.NotEqual(t, busy, second.Addr().(*net.TCPAddr).Port)
 }
 

@@ -126,7 +126,7 @@ func (r *runner) start(p Process) (<-chan unix.WaitStatus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", p.Name, err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	cmd := exec.Command(p.Args[0], p.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	r.mu.Lock()

@@ -52,7 +52,7 @@ func answers(ctx context.Context, where string) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", where, response.Status)
 	}

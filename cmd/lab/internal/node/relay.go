@@ -19,12 +19,12 @@ func relay(listener net.Listener, target string) {
 }
 
 func forward(client net.Conn, target string) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", target)
 	if err != nil {
 		return // the client sees its connection close, and tries again
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	done := make(chan struct{}, 2)
 	copyHalf := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -36,12 +37,12 @@ func Start(lab place.Lab, port int) (Supervisor, error) {
 	if err != nil {
 		return Supervisor{}, err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	socket, err := listener.File()
 	if err != nil {
 		return Supervisor{}, fmt.Errorf("hand over the listening socket: %w", err)
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	cmd, err := command(lab, socket)
 	if err != nil {
 		return Supervisor{}, err
@@ -77,7 +78,7 @@ func listen(port int) (*net.TCPListener, error) {
 // command is this program again, from a copy that stays: `go run` deletes its
 // own when it ends.
 func command(lab place.Lab, socket *os.File) (*exec.Cmd, error) {
-	self := filepath.Join(lab.Run, "lab")
+	self := program(lab)
 	if err := copySelf(self); err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func command(lab place.Lab, socket *os.File) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the supervisor's log: %w", err)
 	}
-	cmd := exec.Command(self, "supervise", lab.State)
+	cmd := exec.Command(self, superviseArgs(lab)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{socket}
@@ -96,12 +97,39 @@ func command(lab place.Lab, socket *os.File) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
+func program(lab place.Lab) string { return filepath.Join(lab.Run, "lab") }
+
+// superviseArgs names the state directory only so that the process can be
+// recognized, by users and by Strays.
+func superviseArgs(lab place.Lab) []string { return []string{"supervise", lab.State} }
+
+// Strays lists supervisors of this lab that nobody wrote down: "lab up" may be
+// killed right after it started one.
+func Strays(lab place.Lab) ([]Supervisor, error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	wanted := append([]string{program(lab)}, superviseArgs(lab)...)
+	var strays []Supervisor
+	for _, process := range all {
+		line, err := process.CmdLine()
+		if err != nil || !slices.Equal(line, wanted) {
+			continue
+		}
+		if started, err := startTime(process.PID); err == nil {
+			strays = append(strays, Supervisor{PID: process.PID, Started: started})
+		}
+	}
+	return strays, nil
+}
+
 func copySelf(to string) error {
 	from, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("open this program: %w", err)
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	file, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
 	if err != nil {
 		return fmt.Errorf("copy this program: %w", err)
@@ -250,7 +278,7 @@ func (s Supervisor) Kill() error {
 	if err != nil {
 		return fmt.Errorf("end the supervisor, process %d: %w", s.PID, err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("end the supervisor, process %d: %w", s.PID, err)
 	}
