@@ -23,6 +23,8 @@ type world struct {
 	end      float64
 	// fails tells whether an operation of a client of that shard (or Unpinned) fails at t.
 	fails func(shard int, t float64) bool
+	// silent tells whether such a client waits at t: it has no sample at all.
+	silent func(shard int, t float64) bool
 	// to is the shard that PgCat sends the k-th operation of an unpinned client to at t.
 	to func(k int, t float64) int
 }
@@ -62,6 +64,9 @@ func (w world) history() *history.History {
 	for k := 0; float64(k)*0.1 < w.end; k++ {
 		t := float64(k) * 0.1
 		for i, a := range h.Arms {
+			if w.silent != nil && w.silent(a.Shard, t) {
+				continue
+			}
 			us := int64(k) * 100_000
 			s := history.Sample{Arm: i, Seq: k, Start: us, End: us + 5_000, Outcome: history.OK}
 			switch {
@@ -121,6 +126,11 @@ func TestJudge(t *testing.T) {
 			f := w.fails
 			w.fails = func(s int, t float64) bool { return f(s, t) || s == 2 && t > 12 && t < 13 }
 		}, verdict.Fail, "survivors", "AllServersDown"},
+		{"a shard that was not cut kept its clients waiting, without a failure", func(w *world) {
+			w.scenario.Rate = 10
+			w.scenario.Expect.MaxOutage = scenario.Duration(time.Second)
+			w.silent = func(s int, t float64) bool { return s == 2 && t > 12 && t < 14 }
+		}, verdict.Fail, "survivors", "shard 2 had no answer for 2."},
 		{"failover took longer than the limit", func(w *world) {
 			f := w.fails
 			w.fails = func(s int, t float64) bool { return f(s, t) || s == history.Unpinned && t > 5.5 && t < 15 }
