@@ -23,7 +23,7 @@ func Command() *cli.Command {
 				return options.Usage(fmt.Errorf("sleep %q: want a duration such as 5s", c.Args().First()))
 			}
 			select {
-			case <-c.Context.Done():
+			case <-c.Done():
 				return context.Cause(c.Context)
 			case <-time.After(d):
 				return nil
