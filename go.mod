@@ -1,13 +1,13 @@
 module pgcat-failover
 
-go 1.26.0
+go 1.25.7
 
 require (
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/pelletier/go-toml/v2 v2.2.4
 	github.com/urfave/cli/v2 v2.27.7
-	golang.org/x/sys v0.49.0
+	golang.org/x/sys v0.38.0
 )
 
 require (
