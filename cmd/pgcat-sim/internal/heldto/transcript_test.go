@@ -1,0 +1,69 @@
+package heldto
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// step is one thing done and what came of it.
+type step struct {
+	Does string   `json:"does"`
+	Sees []string `json:"sees"`
+	Ms   int64    `json:"ms"`
+}
+
+type transcript []step
+
+// Tolerance of time: two runs agree if they differ by at most a fifth or by this much, whichever is
+// more. Enough for a busy machine with the race detector; too little to take 400 ms for a second.
+const (
+	toleranceMs    = 350
+	toleranceShare = 5
+)
+
+func (s step) tookLike(other step) bool {
+	allowed := max(toleranceMs, other.Ms/toleranceShare)
+	return s.Ms-other.Ms <= allowed && other.Ms-s.Ms <= allowed
+}
+
+// compare fails the test where got is not what the real one showed.
+func compare(t *testing.T, real, got transcript) {
+	t.Helper()
+	for i := range min(len(real), len(got)) {
+		require.Equal(t, real[i].Does, got[i].Does, "step %d", i)
+		require.Equal(t, real[i].Sees, got[i].Sees, "step %d: %s", i, real[i].Does)
+		if !got[i].tookLike(real[i]) {
+			t.Errorf("step %d: %s: took %d ms, the real one %d ms", i, real[i].Does, got[i].Ms, real[i].Ms)
+		}
+	}
+	require.Len(t, got, len(real), "number of steps")
+}
+
+func recordingPath(release, script string) string {
+	return filepath.Join("testdata", release, script+".json")
+}
+
+func readRecording(t *testing.T, release, script string) transcript {
+	t.Helper()
+	raw, err := os.ReadFile(recordingPath(release, script))
+	require.NoError(t, err, "no recording of the real one; make it with: go test -tags differential ./cmd/pgcat-sim/internal/heldto -run Real -update")
+	var rec transcript
+	require.NoError(t, json.Unmarshal(raw, &rec))
+	return rec
+}
+
+func writeRecording(t *testing.T, release, script string, rec transcript) {
+	t.Helper()
+	path := recordingPath(release, script)
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	raw, err := json.MarshalIndent(rec, "", " ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(raw, '\n'), 0o644))
+}
+
+func (s step) String() string { return fmt.Sprintf("%s: %q in %d ms", s.Does, s.Sees, s.Ms) }
