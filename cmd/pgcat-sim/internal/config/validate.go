@@ -116,7 +116,7 @@ func readServer(entry any) (Server, error) {
 	var host, port, role any
 	switch e := entry.(type) {
 	case []any:
-		if len(e) != 3 {
+		if len(e) < 3 { // more are ignored
 			return Server{}, bad("could not parse config file: a server is [host, port, role], got %d elements", len(e))
 		}
 		host, port, role = e[0], e[1], e[2]

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 
 	"pgcat-failover/cmd/pgcat-sim/internal/app"
@@ -215,6 +216,8 @@ type run struct {
 	conf   conf
 	seen   transcript
 
+	somethingDown bool // from the start, so that there is nothing to settle
+
 	began   time.Time
 	elapsed time.Duration
 }
@@ -260,6 +263,40 @@ func (x *run) start(c conf) {
 	}
 	x.launch(c)
 	x.pooler.ready(x.t)
+	if !x.somethingDown {
+		x.settle()
+	}
+}
+
+// settle waits until the pooler has connected to all servers of its own accord. A client that comes
+// earlier makes it connect a second time, and how many connections there are would be chance.
+func (x *run) settle() {
+	x.eventually("one idle connection to each server", func() bool {
+		admin := x.enter("database", "pgcat")
+		defer admin.leave()
+		for _, s := range admin.ask("SHOW DATABASES") {
+			if f := strings.Split(s, "|"); len(f) == 13 && f[10] != "1" {
+				return false
+			}
+		}
+		pools := strings.Join(admin.ask("SHOW POOLS"), " ")
+		return strings.Contains(pools, "|0|0|0|0|0|"+fmt.Sprint(x.addresses())+"|0|0|0|")
+	})
+}
+
+func (x *run) addresses() int {
+	n := 0
+	for _, s := range x.conf.shards {
+		n += len(strings.Split(s, ";"))
+	}
+	return n
+}
+
+// leave says goodbye and waits until the pooler has forgotten the client.
+func (c *client) leave() {
+	c.send(&pgproto3.Terminate{})
+	_ = c.until(patience)
+	c.conn.Close()
 }
 
 func (x *run) launch(c conf) {

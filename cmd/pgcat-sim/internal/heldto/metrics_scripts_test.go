@@ -11,7 +11,6 @@ import (
 // metricsFormat: the whole body, with its numbers hidden where time or chance makes them.
 func metricsFormat(x *run) {
 	x.start(conf{general: "enable_prometheus_exporter = true"})
-	x.eventually("all shards answer", func() bool { return x.open() == 3 })
 	c := x.enter()
 	c.query("select 1")
 	c.query("begin")
@@ -28,10 +27,10 @@ func metricsFormat(x *run) {
 // metricsFailover: what an outage does to the numbers.
 func metricsFailover(x *run) {
 	x.start(conf{general: "enable_prometheus_exporter = true\nconnect_timeout = 400\nhealthcheck_delay = 0", pool: `default_shard = "random_healthy"`})
-	x.eventually("all shards answer", func() bool { return x.open() == 3 })
 	x.shards[0].Down()
 	c := x.enter()
 	c.query("set shard to 0")
+	x.letIdle()
 	c.query("select 1")
 	c.query("select 1")
 	x.step("the dead shard has no connections", func() []string { return x.samples(`(databases_current_connections|stats_total_query_count|pools_.*)`) })

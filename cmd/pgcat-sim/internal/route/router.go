@@ -89,9 +89,9 @@ func (r *Router) Command(message []byte) (Answer, bool, error) {
 	if code != 'Q' {
 		return Answer{}, false, nil
 	}
-	query, _, ok := wire.CString(wire.Body(message))
-	if !ok {
-		return Answer{}, false, ErrPanic
+	query, err := text(wire.Body(message))
+	if err != nil {
+		return Answer{}, false, err
 	}
 	for _, c := range commands {
 		if m := c.pattern.FindStringSubmatch(query); m != nil {
@@ -100,6 +100,17 @@ func (r *Router) Command(message []byte) (Answer, bool, error) {
 		}
 	}
 	return Answer{}, false, nil
+}
+
+// text is the query. One without its NUL loses its last character, and is Postgres' to refuse.
+func text(body []byte) (string, error) {
+	if query, _, ok := wire.CString(body); ok {
+		return query, nil
+	}
+	if len(body) == 0 {
+		return "", ErrPanic
+	}
+	return string(body[:len(body)-1]), nil
 }
 
 // hint pins by shard_id_regex or sharding_key_regex. Only the start of the message is searched.
