@@ -68,7 +68,8 @@ type kind struct {
 }
 
 func standIn(release string) kind {
-	return kind{release, func(c string) []string { return []string{os.Args[0], "--as", release, c} }, []string{reexec + "=1"}}
+	return kind{release, func(c string) []string { return []string{os.Args[0], "--as", release, c} },
+		[]string{reexec + "=1", "GORACE=atexit_sleep_ms=0"}} // the race detector's second at exit would be ours
 }
 
 func (p *pooler) address() string { return fmt.Sprintf("127.0.0.1:%d", p.port) }
@@ -315,6 +316,9 @@ func (x *run) endpoint(target string) string {
 
 func (x *run) signal(s syscall.Signal) { _ = x.pooler.cmd.Process.Signal(s) }
 
+// stillRunning is how long a pooler is given to end.
+const stillRunning = 2 * time.Second
+
 // exit waits for the end of the pooler and tells its code.
 func (x *run) exit(does string) {
 	x.step(does, func() []string {
@@ -322,7 +326,7 @@ func (x *run) exit(does string) {
 		case code := <-x.pooler.exited:
 			x.pooler.exited <- code
 			return []string{fmt.Sprintf("exit %d", code)}
-		case <-time.After(patience):
+		case <-time.After(stillRunning):
 			return []string{"still running"}
 		}
 	})

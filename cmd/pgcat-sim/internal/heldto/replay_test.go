@@ -35,6 +35,6 @@ func each(t *testing.T, k kind, check func(*testing.T, script, transcript)) {
 // Scripts mostly wait for timeouts, so many can run at once, whatever the number of processors.
 func init() {
 	if f := flag.Lookup("test.parallel"); f != nil {
-		_ = f.Value.Set("12")
+		_ = f.Value.Set("24")
 	}
 }
