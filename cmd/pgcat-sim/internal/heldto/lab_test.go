@@ -3,6 +3,7 @@ package heldto
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,9 @@ import (
 	"pgcat-failover/cmd/pgcat-sim/internal/app"
 	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
 )
+
+// scriptsAtOnce: scripts mostly wait for timeouts, so many can run at once on few processors.
+const scriptsAtOnce = "10"
 
 const reexec = "PGCAT_SIM_REEXEC"
 
@@ -46,6 +50,10 @@ func withPostgres(m *testing.M) int {
 		return 1
 	}
 	defer postgres.Stop()
+	if err := flag.Set("test.parallel", scriptsAtOnce); err != nil { // -parallel still wins: it is read later
+		fmt.Println("FAIL:", err)
+		return 1
+	}
 	return m.Run()
 }
 

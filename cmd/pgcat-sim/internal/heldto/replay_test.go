@@ -1,9 +1,6 @@
 package heldto
 
-import (
-	"flag"
-	"testing"
-)
+import "testing"
 
 // TestStandIn replays all scripts against the stand-in and compares with what the real PgCat of the
 // same release showed.
@@ -29,12 +26,5 @@ func each(t *testing.T, k kind, check func(*testing.T, script, transcript)) {
 			s.tell(x)
 			check(t, s, x.seen)
 		})
-	}
-}
-
-// Scripts mostly wait for timeouts, so many can run at once, whatever the number of processors.
-func init() {
-	if f := flag.Lookup("test.parallel"); f != nil {
-		_ = f.Value.Set("24")
 	}
 }
