@@ -240,7 +240,7 @@ func (x *run) step(does string, do func() []string) {
 	for i := range seen {
 		seen[i] = x.mask(seen[i])
 	}
-	x.seen = append(x.seen, step{Does: does, Sees: seen, Ms: x.elapsed.Milliseconds()})
+	x.seen = append(x.seen, step{Does: x.mask(does), Sees: seen, Ms: x.elapsed.Milliseconds()})
 }
 
 // stopWatch ends the measured part of a step; what is done after it costs nothing.

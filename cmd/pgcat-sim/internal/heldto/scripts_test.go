@@ -47,6 +47,7 @@ var scripts = []script{
 	{"extended", "", extended},
 	{"prepared_cache", "", preparedCache},
 	{"copy", "", copyInOut},
+	{"copy_abandoned", "", copyAbandoned},
 	{"cancel", "", cancelQuery},
 	{"malformed", "", malformed},
 	{"admin", "", adminCommands},
@@ -539,9 +540,9 @@ func cleanup(x *run) {
 	b.query("show application_name")
 	a.query("set role none")
 	a.query("begin")
-	a.query("create table left_open (n int)")
+	a.query("create table " + x.own("left_open") + " (n int)")
 	a.conn.Close()
-	b.query("select * from left_open")
+	b.query("select * from " + x.own("left_open"))
 }
 
 func parameters(x *run) {
@@ -622,27 +623,50 @@ func preparedCache(x *run) {
 	b.do("describe what never was", &pgproto3.Describe{ObjectType: 'S', Name: "never"}, &pgproto3.Sync{})
 }
 
+// own is a name that no other script uses: all share one Postgres.
+func (x *run) own(name string) string { return fmt.Sprintf("%s_%d", name, x.pooler.port) }
+
 func copyInOut(x *run) {
 	x.start(conf{})
-	c := x.enter()
-	c.query("create table if not exists copied (n int, s text)")
-	c.query("truncate copied")
-	c.query("copy copied from stdin")
+	c, table := x.enter(), x.own("copied")
+	c.query("create table " + table + " (n int, s text)")
+	c.query("copy " + table + " from stdin")
 	c.do("rows", &pgproto3.CopyData{Data: []byte("1\tone\n2\ttwo\n")}, &pgproto3.CopyDone{})
-	c.query("copy copied from stdin")
+	c.query("copy " + table + " from stdin")
 	c.do("failed by the client", &pgproto3.CopyData{Data: []byte("3\tthree\n")}, &pgproto3.CopyFail{Message: "no"})
-	c.query("copy copied from stdin")
+	c.query("copy " + table + " from stdin")
 	c.do("nonsense", &pgproto3.CopyData{Data: []byte("x\n")}, &pgproto3.CopyDone{})
-	c.query("copy copied from stdin")
+	c.query("copy " + table + " from stdin")
 	c.do("much", append(slices.Repeat([]pgproto3.FrontendMessage{&pgproto3.CopyData{Data: []byte(strings.Repeat("4\tfour four four four\n", 300))}}, 20), &pgproto3.CopyDone{})...)
-	c.query("select count(*), sum(n) from copied")
-	c.query("copy (select n, s from copied order by n, s limit 3) to stdout")
+	c.query("select count(*), sum(n) from " + table)
+	c.query("copy (select n, s from " + table + " order by n, s limit 3) to stdout")
 	c.as("many rows", "select count(*) from (select * from generate_series(1, 20000)) g")
 	x.step("many rows arrive", func() []string {
 		seen := c.ask("select repeat('x', 50) from generate_series(1, 5000)")
 		return []string{fmt.Sprint(len(seen))}
 	})
-	c.query("drop table copied")
+	c.query("drop table " + table)
+}
+
+// copyAbandoned: a server that comes back in the middle of a COPY is given to the next client.
+func copyAbandoned(x *run) {
+	x.start(conf{user: "pool_size = 1"})
+	a, b, table := x.enter(), x.enter(), x.own("abandoned")
+	b.query("create table " + table + " (n int)")
+	a.query("copy " + table + " from stdin")
+	a.leave()
+	b.query("select 1")
+	b.query("select 2")
+	c := x.enter()
+	c.query("drop table " + table)
+	x.step("the end of a COPY that never began", func() []string {
+		c.send(&pgproto3.CopyDone{})
+		return c.until(500 * time.Millisecond)
+	})
+	x.step("and nothing after it", func() []string {
+		c.send(&pgproto3.Query{String: "select 1"})
+		return c.until(500 * time.Millisecond)
+	})
 }
 
 func cancelQuery(x *run) {

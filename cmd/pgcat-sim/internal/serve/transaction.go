@@ -3,6 +3,7 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -214,12 +215,26 @@ func (h *hold) copyData() error {
 	return err
 }
 
+// deaf is the end of a COPY that never began: Postgres does not answer it, and PgCat waits for the
+// answer for ever, client and server with it. Here the server comes back when the client leaves.
+func (h *hold) deaf() error {
+	_, err := io.Copy(io.Discard, h.in)
+	if cleanup := h.server.Cleanup(); cleanup != nil {
+		return cleanup
+	}
+	return fmt.Errorf("%w: left after a COPY that never was: %v", errRefused, err)
+}
+
 func (h *hold) copyEnd() (verdict, error) {
+	copying := h.server.InCopy()
 	h.out = append(h.out, h.message...)
 	err := h.send(h.out)
 	h.out = h.out[:0]
 	if err != nil {
 		return hang, err
+	}
+	if !copying {
+		return hang, h.deaf()
 	}
 	if err := h.relay(); err != nil {
 		return hang, err
