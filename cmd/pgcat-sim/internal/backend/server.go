@@ -31,6 +31,7 @@ type Server struct {
 
 	inTransaction, more, inCopy bool
 	bad                         bool
+	moved                       func() bool
 	dirty                       dirt
 	cleanup                     bool
 
@@ -242,7 +243,10 @@ func (s *Server) MarkBad(reason string) {
 }
 
 // Bad tells whether the server must not be used again.
-func (s *Server) Bad() bool { return s.bad }
+func (s *Server) Bad() bool { return s.bad || s.moved != nil && s.moved() }
+
+// DropIf makes the server bad from the moment on at which moved says so.
+func (s *Server) DropIf(moved func() bool) { s.moved = moved }
 
 // Params are the server's own, as reported so far.
 func (s *Server) Params() Params { return s.params.Clone() }

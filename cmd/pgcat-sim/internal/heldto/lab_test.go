@@ -24,7 +24,7 @@ import (
 )
 
 // scriptsAtOnce: scripts mostly wait for timeouts, so many can run at once on few processors.
-const scriptsAtOnce = "10"
+const scriptsAtOnce = "8"
 
 const reexec = "PGCAT_SIM_REEXEC"
 

@@ -30,6 +30,9 @@ var scripts = []script{
 	{"default_role", "", defaultRole},
 	{"endpoint_gone", "", endpointGone},
 	{"endpoint_gone_one_shard", "", endpointGoneOneShard},
+	{"name_gone", "", nameGone},
+	{"address_changed", "", addressChanged},
+	{"address_changed_dns_cache", "", addressChangedDNSCache},
 	{"random_healthy", "", randomHealthy},
 	{"random", "", randomShard},
 	{"cut_in_transaction", "", cutInTransaction},
@@ -362,6 +365,7 @@ func cutInTransaction(x *run) {
 		c := x.enter()
 		c.query("begin")
 		x.shards[0].Cut(reset)
+		x.letIdle() // the reset is there before the next message is sent
 		c.query("select 1")
 		c.do("after that", &pgproto3.Query{String: "select 1"})
 	}
@@ -618,6 +622,8 @@ func preparedCache(x *run) {
 	a.do("s again after others", &pgproto3.Bind{PreparedStatement: "s"}, &pgproto3.Execute{}, &pgproto3.Sync{})
 	a.do("syntax error", statement("bad", "selekt")...)
 	a.do("anonymous", statement("", "select 9")...)
+	a.do("a new one and a known one under one Sync", &pgproto3.Parse{Name: "new", Query: "select 'new'"}, &pgproto3.Describe{ObjectType: 'S', Name: "new"},
+		&pgproto3.Parse{Name: "s", Query: "select 9"}, &pgproto3.Describe{ObjectType: 'S', Name: "s"}, &pgproto3.Sync{})
 	a.do("close s", &pgproto3.Close{ObjectType: 'S', Name: "s"}, &pgproto3.Sync{})
 	a.do("use s after its end", &pgproto3.Bind{PreparedStatement: "s"}, &pgproto3.Execute{}, &pgproto3.Sync{})
 	b.do("describe what never was", &pgproto3.Describe{ObjectType: 'S', Name: "never"}, &pgproto3.Sync{})

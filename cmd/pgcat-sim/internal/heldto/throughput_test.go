@@ -52,3 +52,15 @@ func compareThroughput(t *testing.T, mode string, real, ours *run) {
 	t.Logf("%s: stand-in %.0f tps, real %.0f tps, ratio %.2f", mode, sumOurs/turns, sumReal/turns, share)
 	require.GreaterOrEqual(t, share, leastShare)
 }
+
+// TestPgxReal shows that what TestPgx asks is not more than the real one gives.
+func TestPgxReal(t *testing.T) {
+	for release, name := range program {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Logf("SKIP %s: no %s on PATH", release, name)
+			continue
+		}
+		pgxModes(t, kind{release: release, argv: func(c string) []string { return []string{path, "--no-color", c} }})
+	}
+}

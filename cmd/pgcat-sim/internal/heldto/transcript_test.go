@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,17 +33,24 @@ func (s step) tookLike(other step) bool {
 	return s.Ms-other.Ms <= allowed && other.Ms-s.Ms <= allowed
 }
 
-// compare fails the test where got is not what the real one showed.
-func compare(t *testing.T, real, got transcript) {
-	t.Helper()
+// differences lists where got is not what the real one showed.
+func differences(real, got transcript) []string {
+	var all []string
 	for i := range min(len(real), len(got)) {
-		require.Equal(t, real[i].Does, got[i].Does, "step %d", i)
-		require.Equal(t, real[i].Sees, got[i].Sees, "step %d: %s", i, real[i].Does)
-		if !got[i].tookLike(real[i]) {
-			t.Errorf("step %d: %s: took %d ms, the real one %d ms", i, real[i].Does, got[i].Ms, real[i].Ms)
+		r, g := real[i], got[i]
+		if r.Does != g.Does {
+			return append(all, fmt.Sprintf("step %d: does %q, the real one %q", i, g.Does, r.Does))
+		}
+		if !slices.Equal(r.Sees, g.Sees) {
+			all = append(all, fmt.Sprintf("step %d: %s\n\treal: %q\n\tgot:  %q", i, r.Does, r.Sees, g.Sees))
+		} else if !g.tookLike(r) {
+			all = append(all, fmt.Sprintf("step %d: %s: took %d ms, the real one %d ms", i, r.Does, g.Ms, r.Ms))
 		}
 	}
-	require.Len(t, got, len(real), "number of steps")
+	if len(real) != len(got) {
+		all = append(all, fmt.Sprintf("%d steps, the real one %d", len(got), len(real)))
+	}
+	return all
 }
 
 func recordingPath(release, script string) string {
@@ -76,5 +84,3 @@ func writeRecording(t *testing.T, release, script string, rec transcript) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, append(raw, '\n'), 0o644))
 }
-
-func (s step) String() string { return fmt.Sprintf("%s: %q in %d ms", s.Does, s.Sees, s.Ms) }

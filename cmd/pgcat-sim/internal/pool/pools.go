@@ -23,6 +23,7 @@ type ID struct{ Name, User string }
 type Pools struct {
 	release  release.Release
 	registry *observe.Registry
+	names    names
 
 	mu   sync.RWMutex
 	byID map[ID]*Pool
@@ -72,6 +73,7 @@ func (t *Pools) Views() []observe.PoolView {
 // Build makes the table what the configuration says. A pool whose own section has not changed is
 // kept as it is; others start from nothing, error counts included. On an error the old table stays.
 func (t *Pools) Build(c *config.Config) error {
+	t.names.configure(c.General)
 	next, raw := map[ID]*Pool{}, map[string]config.Pool{}
 	var fresh []*Pool
 	for name, p := range c.Pools {
@@ -235,6 +237,7 @@ func (t *Pools) newQueue(c *config.Config, p *Pool, conf config.Pool, a *Address
 			stats.Disconnect()
 			return nil, err
 		}
+		t.names.watch(ctx, s, a.Host)
 		stats.Idle()
 		return s, nil
 	}
