@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -42,12 +43,12 @@ type Target struct {
 // Dial connects and logs in. Nothing bounds the time it takes but the kernel (rule 34); the name
 // is resolved anew each time.
 func Dial(ctx context.Context, t Target, stats *observe.ServerStats) (*Server, error) {
-	hijacked, err := connect(ctx, t)
+	hijacked, in, err := connect(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		conn: hijacked.Conn, in: bufio.NewReaderSize(hijacked.Conn, readBuffer),
+		conn: hijacked.Conn, in: bufio.NewReaderSize(in, readBuffer),
 		host: t.Host, port: t.Port, pid: hijacked.PID, secret: hijacked.SecretKey,
 		params: NewParams(), stats: stats, cleanup: t.Cleanup,
 		born: time.Now(), lastActivity: time.Now(),
@@ -61,17 +62,26 @@ func Dial(ctx context.Context, t Target, stats *observe.ServerStats) (*Server, e
 	return s, nil
 }
 
-func connect(ctx context.Context, t Target) (*pgconn.HijackedConn, error) {
-	conn, err := open(ctx, t)
+// connect logs in and gives the connection away, and with it the reader through which all further
+// reads must go. A write of the login that took more than 15 ms, on a busy machine, leaves pgconn's
+// background reader in the middle of a read; who then reads from the socket itself never sees what
+// that one got, and waits for ever.
+func connect(ctx context.Context, t Target) (*pgconn.HijackedConn, io.Reader, error) {
+	var in io.Reader
+	conn, err := open(ctx, t, func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		in = r
+		return pgproto3.NewFrontend(r, w)
+	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return conn.Hijack()
+	hijacked, err := conn.Hijack()
+	return hijacked, in, err
 }
 
 // Ask runs one query on a connection of its own.
 func Ask(ctx context.Context, t Target, sql string) (*pgconn.Result, error) {
-	conn, err := open(ctx, t)
+	conn, err := open(ctx, t, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +96,7 @@ func Ask(ctx context.Context, t Target, sql string) (*pgconn.Result, error) {
 	return results[0], results[0].Err
 }
 
-func open(ctx context.Context, t Target) (*pgconn.PgConn, error) {
+func open(ctx context.Context, t Target, frontend pgconn.BuildFrontendFunc) (*pgconn.PgConn, error) {
 	conf, err := pgconn.ParseConfig("sslmode=disable")
 	if err != nil {
 		return nil, fmt.Errorf("prepare login to %s: %w", t.Host, err)
@@ -96,6 +106,9 @@ func open(ctx context.Context, t Target) (*pgconn.PgConn, error) {
 	conf.RuntimeParams = map[string]string{"application_name": applicationName}
 	conf.Fallbacks, conf.ValidateConnect, conf.ConnectTimeout = nil, nil, 0
 	conf.DialFunc = t.Sockets.dial
+	if frontend != nil {
+		conf.BuildFrontend = frontend
+	}
 	if t.TLS {
 		preferTLS(conf, t)
 	}

@@ -32,12 +32,17 @@ func fresh(t *testing.T, k kind, c conf) *run {
 	return x
 }
 
+// libpqWithin ends a client that hangs; the longest run is a minute.
+const libpqWithin = 100 * time.Second
+
 func (x *run) libpq(name string, args ...string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		x.t.Skipf("no %s on PATH: apt-get install postgresql-client", name)
 	}
-	cmd := exec.Command(path, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), libpqWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", x.pooler.port), "PGUSER=postgres", "PGPASSWORD=postgres", "PGDATABASE=app")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

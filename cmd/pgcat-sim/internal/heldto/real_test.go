@@ -5,6 +5,8 @@ package heldto
 import (
 	"flag"
 	"os/exec"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -24,11 +26,19 @@ func TestReal(t *testing.T) {
 		real := kind{release: release, argv: func(c string) []string { return []string{path, "--no-color", c} }}
 		each(t, real, func(t *testing.T, s script, got transcript) []string {
 			different := differences(loadRecording(t, release, s.name), got)
-			if *update && len(different) > 0 { // noise of milliseconds is none
+			if len(different) > 0 && *update && lastTry(t) { // what a busy machine did once is not recorded
 				writeRecording(t, release, s.name, got)
 				return nil
 			}
 			return different
 		})
 	}
+}
+
+var tellings sync.Map
+
+// lastTry counts the tries of one test.
+func lastTry(t *testing.T) bool {
+	n, _ := tellings.LoadOrStore(t.Name(), new(atomic.Int32))
+	return n.(*atomic.Int32).Add(1) >= tries
 }
