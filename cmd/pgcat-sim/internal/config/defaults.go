@@ -60,7 +60,7 @@ func requireKeys(keys table) error {
 	if err != nil {
 		return err
 	}
-	if err := require(general, "general", "admin_username", "admin_password"); err != nil {
+	if err := demand(general, "general", "admin_username", "admin_password"); err != nil {
 		return err
 	}
 	pools, err := subtable(keys, "pools", "")
@@ -101,7 +101,7 @@ func requireEach(tables table, at string, names ...string) error {
 		if !ok {
 			return fmt.Errorf("%w: could not parse config file: %s.%s is not a table", ErrBad, at, key)
 		}
-		if err := require(t, at+"."+key, names...); err != nil {
+		if err := demand(t, at+"."+key, names...); err != nil {
 			return err
 		}
 	}
@@ -116,7 +116,7 @@ func subtable(t table, name, at string) (table, error) {
 	return sub, nil
 }
 
-func require(t table, at string, names ...string) error {
+func demand(t table, at string, names ...string) error {
 	for _, n := range names {
 		if _, ok := t[n]; !ok {
 			return fmt.Errorf("%w: could not parse config file: missing field `%s` in [%s]", ErrBad, n, at)
