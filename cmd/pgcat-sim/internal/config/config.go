@@ -216,7 +216,7 @@ func (p Pool) ShardKeys() []string {
 	for k := range p.Shards {
 		keys = append(keys, k)
 	}
-	sort.Slice(keys, func(i, j int) bool { return shardNumber(keys[i]) < shardNumber(keys[j]) })
+	sort.Slice(keys, func(i, j int) bool { return ShardNumber(keys[i]) < ShardNumber(keys[j]) })
 	return keys
 }
 
@@ -230,7 +230,8 @@ func (p Pool) UserKeys() []string {
 	return keys
 }
 
-func shardNumber(key string) int {
+// ShardNumber is the number that the key of a shard is; validated with the rest of the file.
+func ShardNumber(key string) int {
 	n, _ := strconv.Atoi(key)
 	return n
 }

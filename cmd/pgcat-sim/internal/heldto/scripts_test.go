@@ -65,6 +65,7 @@ var scripts = []script{
 	{"shutdown_sigterm", "", shutdownTerminate},
 	{"shutdown_admin", "", shutdownAdmin},
 	{"start_with_shard_down", "", startWithShardDown},
+	{"shard_keys_with_a_gap", "", gap},
 	{"exit_codes", "", exitCodes},
 }
 
@@ -906,6 +907,28 @@ func startWithShardDown(x *run) {
 	x.pooler.ready(x.t)
 	x.enter().query(where)
 	_ = first
+}
+
+// gap: shards are numbered by their keys and counted by their number.
+func gap(x *run) {
+	up := x.endpoint(postgres.Address())
+	x.conf = conf{shards: []string{up, up}, general: "connect_timeout = 400"}
+	x.pooler = launch(x.t, x.kind, func(port, metrics int) string {
+		return strings.Replace(x.conf.text(port, metrics), "shards.1", "shards.2", 1)
+	})
+	x.pooler.ready(x.t)
+	c := x.enter()
+	c.query(where)
+	c.query("set shard to 2")
+	c.query("set shard to 1")
+	c.query(where)
+	x.pooler = launch(x.t, x.kind, func(port, metrics int) string {
+		c := x.conf
+		c.pool = `default_shard = "random"`
+		return strings.Replace(strings.Replace(c.text(port, metrics), "shards.1", "shards.3", 1), "shards.0", "shards.2", 1)
+	})
+	x.pooler.ready(x.t)
+	x.enter().query(where)
 }
 
 func exitCodes(x *run) {

@@ -17,6 +17,7 @@ type Address struct {
 	Database      string
 	Shard, Index  int
 	ReplicaNumber int
+	position      int // of its shard; the same as Shard unless the keys of the shards have gaps
 	Stats         *observe.AddressStats
 
 	// errors since the last connection that the address handed out, dead or alive. It is all that

@@ -69,21 +69,21 @@ func (p *Pool) ban(a *Address, why Reason, seconds int64) {
 	slog.Error("Banning instance", "address", a.Name(), "reason", why)
 	p.bans.mu.Lock()
 	defer p.bans.mu.Unlock()
-	p.bans.byShard[a.Shard][a] = Ban{a, why, time.Now().UTC(), seconds}
+	p.bans.byShard[a.position][a] = Ban{a, why, time.Now().UTC(), seconds}
 }
 
 // Unban takes an address off the list.
 func (p *Pool) Unban(a *Address) {
 	p.bans.mu.Lock()
 	defer p.bans.mu.Unlock()
-	delete(p.bans.byShard[a.Shard], a)
+	delete(p.bans.byShard[a.position], a)
 }
 
 // Banned tells whether an address is on the list, its time over or not.
 func (p *Pool) Banned(a *Address) bool {
 	p.bans.mu.RLock()
 	defer p.bans.mu.RUnlock()
-	_, banned := p.bans.byShard[a.Shard][a]
+	_, banned := p.bans.byShard[a.position][a]
 	return banned
 }
 
@@ -106,8 +106,8 @@ func (p *Pool) Bans() []Ban {
 func (p *Pool) tryUnban(a *Address) bool {
 	p.bans.mu.Lock()
 	defer p.bans.mu.Unlock()
-	shard := p.bans.byShard[a.Shard]
-	if len(shard) == p.replicas(a.Shard) {
+	shard := p.bans.byShard[a.position]
+	if len(shard) == p.replicas(a.position) {
 		slog.Warn("Unbanning all replicas.")
 		clear(shard)
 		return true

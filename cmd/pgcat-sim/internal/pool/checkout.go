@@ -26,6 +26,9 @@ func (p *Pool) Get(shard *int, role config.Role, client *observe.ClientStats) (*
 	began := time.Now()
 	client.Waiting()
 	for _, a := range candidates {
+		if a.Shard >= p.Shards() {
+			return nil, nil, ErrNoSuchShard
+		}
 		if s := p.try(a, began, client); s != nil {
 			return s, a, nil
 		}

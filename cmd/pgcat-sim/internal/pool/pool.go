@@ -16,6 +16,10 @@ import (
 // ErrAllDown is a checkout that no server answered; a pool that is merely exhausted says so too.
 var ErrAllDown = errors.New("AllServersDown")
 
+// ErrNoSuchShard is a shard whose key is beyond their number: PgCat's task panics, the client is
+// closed without a word.
+var ErrNoSuchShard = errors.New("PgCat panics: shard keys have gaps")
+
 // InvalidShard is a pin beyond the last shard.
 type InvalidShard int
 
@@ -181,7 +185,7 @@ func (p *Pool) view() observe.PoolView {
 		open, _ := a.queue.state()
 		v.Servers = append(v.Servers, observe.ServerView{
 			Name: a.Name(), Host: a.Host, Port: a.Port, Database: a.Database,
-			FirstDatabase: p.shards[a.Shard][0].Database, Shard: a.Shard, Index: a.Index, Role: a.Role,
+			FirstDatabase: p.shards[a.position][0].Database, Shard: a.Shard, Index: a.Index, Role: a.Role,
 			Banned: p.Banned(a), Connections: open, Stats: a.Stats,
 		})
 	}

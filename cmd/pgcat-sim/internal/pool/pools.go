@@ -153,7 +153,7 @@ func (t *Pools) build(c *config.Config, name string, p config.Pool, user config.
 	}
 	built.retain()
 	for _, key := range p.ShardKeys() {
-		shard, err := t.buildShard(c, built, p, len(built.shards), p.Shards[key])
+		shard, err := t.buildShard(c, built, p, key)
 		built.shards = append(built.shards, shard)
 		if err != nil {
 			return built, err
@@ -187,13 +187,14 @@ func newSettings(c *config.Config, name string, p config.Pool, user config.User)
 	return s, nil
 }
 
-func (t *Pools) buildShard(c *config.Config, p *Pool, conf config.Pool, n int, shard config.Shard) ([]*Address, error) {
+func (t *Pools) buildShard(c *config.Config, p *Pool, conf config.Pool, key string) ([]*Address, error) {
+	shard := conf.Shards[key]
 	var all []*Address
 	replicas := 0
 	for i, server := range shard.Servers {
 		a := &Address{
 			Server: server, Pool: p.settings.Name, User: p.settings.User.Username, Database: shard.Database,
-			Shard: n, Index: i, ReplicaNumber: replicas, Stats: &observe.AddressStats{},
+			Shard: config.ShardNumber(key), position: len(p.shards), Index: i, ReplicaNumber: replicas, Stats: &observe.AddressStats{},
 		}
 		if server.Role == config.Replica {
 			replicas++

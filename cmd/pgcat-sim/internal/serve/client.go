@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -193,6 +194,9 @@ func (c *client) checkout() (*backend.Server, *pool.Address, error) {
 	}
 	c.stats.Waiting()
 	s, a, err := c.pool.Get(c.router.Shard(), c.router.Role(), c.stats)
+	if errors.Is(err, pool.ErrNoSuchShard) {
+		return nil, nil, err
+	}
 	if err != nil {
 		return nil, nil, c.noServer(err)
 	}
