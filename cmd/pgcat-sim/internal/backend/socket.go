@@ -13,6 +13,8 @@ import (
 type Sockets struct {
 	UserTimeout, KeepIdle, KeepInterval time.Duration
 	KeepCount                           int
+
+	slow func(net.Conn) net.Conn // for tests: a connection that takes its time
 }
 
 // Configure sets the options; like upstream it goes on if one cannot be set.
@@ -38,5 +40,8 @@ func (s Sockets) dial(ctx context.Context, network, address string) (net.Conn, e
 		return nil, err
 	}
 	s.Configure(conn)
+	if s.slow != nil {
+		conn = s.slow(conn)
+	}
 	return conn, nil
 }
