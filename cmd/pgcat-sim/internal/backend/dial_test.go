@@ -13,12 +13,14 @@ import (
 	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
 )
 
-// slowWrites takes longer for a write than pgconn waits before it starts to read in the background.
+// slowWrites comes back from a write later than pgconn waits before it starts to read in the
+// background; by then the server has answered, and that reader is in its next read.
 type slowWrites struct{ net.Conn }
 
 func (c slowWrites) Write(b []byte) (int, error) {
-	<-time.After(40 * time.Millisecond)
-	return c.Conn.Write(b)
+	n, err := c.Conn.Write(b)
+	<-time.After(60 * time.Millisecond)
+	return n, err
 }
 
 // TestSlowLogin: on a busy machine the writes of a login are slow, pgconn's background reader is left
