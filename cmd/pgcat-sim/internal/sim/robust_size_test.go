@@ -1,0 +1,5 @@
+//go:build !differential
+
+package sim
+
+const malformedPackets = 1_000
