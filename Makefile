@@ -44,7 +44,7 @@ check: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## format, vet, lint, unit tes
 	go mod verify >/dev/null
 	go vet ./...
 	$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) run ./...
-	go test -race ./...
+	go test -race -short ./...
 
 $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
 	@echo "building golangci-lint $(GOLANGCI_VERSION), once, a few minutes"
@@ -53,13 +53,24 @@ $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
 	@mv $(TOOLS)/build/golangci-lint $@ && rmdir $(TOOLS)/build
 
 .PHONY: test
-test: check e2e ## everything there is: make check, then the product on a real cluster
+test: check test-standin test-lab e2e ## everything there is: make check, the stand-in's own, the lab's own, the product on a real cluster
+
+.PHONY: test-standin
+test-standin: ## the stand-in against its recordings of the real PgCat, and real clients through it
+	go test -race ./cmd/pgcat-sim/...
+
+.PHONY: test-lab
+test-lab: ## a second lab beside the first: up, up again, killed, up, down without a trace
+	go test -tags lab -count=1 -timeout 30m -v ./cmd/lab/
 
 .PHONY: e2e
-e2e: ## the product as its users use it, on a real cluster
-	@if [ -z "$${KUBECONFIG:-}" ] && ! $(LAB) pgcat; then \
-	  echo "skipped: no PgCat"; exit 0; fi; \
-	$(CLUSTER); $(INSTALL) >/dev/null; go test -tags e2e -count=1 -timeout 45m -v ./steps/e2e/
+e2e: ## the product as its users use it, on a real cluster; a lab that it starts it takes down again
+	@if [ -n "$${KUBECONFIG:-}" ]; then $(E2E); exit; fi; \
+	if ! $(LAB) pgcat; then echo "skipped: no PgCat"; exit 0; fi; \
+	if ! $(LAB) status >/dev/null 2>&1; then trap '$(LAB) down' EXIT; fi; \
+	$(CLUSTER); $(LAB) images; $(E2E)
+
+E2E = $(INSTALL) >/dev/null; go test -tags e2e -count=1 -timeout 45m -v ./steps/e2e/
 
 .PHONY: bench
 bench: ## the wall time of a scenario and of the suite against the same workflows made of sleeps

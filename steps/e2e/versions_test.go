@@ -1,0 +1,36 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"pgcat-failover/steps/stack"
+)
+
+// PgCat's HEAD, which calls itself 1.3.0, prints other metrics. It takes the place of v1.2.0 in the lab for one scenario.
+func TestHEAD(t *testing.T) {
+	if _, err := exec.LookPath("pgcat-head"); err != nil {
+		t.Skip("skipped: no program pgcat-head on PATH")
+	}
+	if !strings.Contains(sh(t, "kubectl get nodes -o name"), "node/lab") {
+		t.Skip("skipped: this cluster is not the lab, whose image could be exchanged")
+	}
+	load := func(env string) {
+		sh(t, env+" go run ./cmd/lab images")
+		sh(t, "kubectl rollout restart -n argo deployment/pgcat")
+		require.NoError(t, cluster.Rollout(t.Context(), stack.Deployment, time.Minute))
+	}
+	load("PGCAT_IMAGE= PGCAT_BINARY=pgcat-head")
+	code, out := exitCode("submit", "--scenario", "primary", "--out", t.TempDir())
+	load("")
+	require.Zero(t, code, out)
+	assert.Contains(t, out, "PgCat 1.3.0")
+	whole(t)
+}
