@@ -85,7 +85,7 @@ func Ask(ctx context.Context, t Target, sql string) (*pgconn.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil {
 		return nil, err

@@ -157,7 +157,7 @@ type Server struct {
 func Load(path string) (*Config, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: could not open %q: %v", ErrBad, path, err)
+		return nil, fmt.Errorf("%w: could not open %q: %w", ErrBad, path, err)
 	}
 	c, err := Parse(raw)
 	if err != nil {
@@ -171,18 +171,18 @@ func Load(path string) (*Config, error) {
 func Parse(raw []byte) (*Config, error) {
 	keys := map[string]any{}
 	if err := toml.Unmarshal(raw, &keys); err != nil {
-		return nil, fmt.Errorf("%w: could not parse config file: %v", ErrBad, err)
+		return nil, fmt.Errorf("%w: could not parse config file: %w", ErrBad, err)
 	}
 	if err := requireKeys(keys); err != nil {
 		return nil, err
 	}
 	filled, err := withDefaults(keys)
 	if err != nil {
-		return nil, fmt.Errorf("%w: could not parse config file: %v", ErrBad, err)
+		return nil, fmt.Errorf("%w: could not parse config file: %w", ErrBad, err)
 	}
 	c := &Config{}
 	if err := toml.NewDecoder(bytes.NewReader(filled)).Decode(c); err != nil {
-		return nil, fmt.Errorf("%w: could not parse config file: %v", ErrBad, err)
+		return nil, fmt.Errorf("%w: could not parse config file: %w", ErrBad, err)
 	}
 	if err := c.normalise(); err != nil {
 		return nil, err
@@ -203,7 +203,7 @@ func SamePool(a, b Pool) bool { return reflect.DeepEqual(a, b) }
 // AuthQueryConfigured tells whether any pool can ask Postgres for hashes.
 func (c *Config) AuthQueryConfigured() bool {
 	for _, p := range c.Pools {
-		if p.AuthQuery.Configured() {
+		if p.Configured() {
 			return true
 		}
 	}

@@ -144,7 +144,7 @@ func (c *Config) validate() error {
 			return bad("error in pool { %s }: auth_query needs auth_query_user and auth_query_password", name)
 		}
 		for _, u := range p.Users {
-			if !p.AuthQuery.Configured() && u.Password == nil {
+			if !p.Configured() && u.Password == nil {
 				return bad("error in pool { %s }: a user needs a password if auth_query is not specified", name)
 			}
 		}

@@ -92,9 +92,6 @@ func (c *client) login(params map[string]string, password string) []string {
 			return c.after(seen)
 		}
 		seen = append(seen, describe(msg))
-		if _, isError := msg.(*pgproto3.ErrorResponse); isError {
-			continue
-		}
 	}
 }
 
@@ -226,7 +223,7 @@ func describe(m pgproto3.BackendMessage) string {
 	case *pgproto3.RowDescription:
 		return "T " + columns(m)
 	case *pgproto3.DataRow:
-		return "D " + string(joined(m.Values))
+		return "D " + joined(m.Values)
 	case *pgproto3.CopyData:
 		return "d " + string(m.Data)
 	}

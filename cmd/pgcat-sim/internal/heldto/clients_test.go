@@ -103,7 +103,7 @@ func pgxClient(port int, mode pgx.QueryExecMode) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	for i := range 50 {
 		var n int
 		var s *string

@@ -38,7 +38,7 @@ func (x *run) nameServer() *nameServer {
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(s.ip), Port: dnsPort})
 	must(x, err)
 	s.conn = conn
-	x.t.Cleanup(func() { conn.Close() })
+	x.t.Cleanup(func() { _ = conn.Close() })
 	go s.serve()
 	resolv := filepath.Join(x.t.TempDir(), "resolv.conf")
 	must(x, os.WriteFile(resolv, []byte("nameserver "+s.ip+"\noptions timeout:1 attempts:1\n"), 0o644))

@@ -39,13 +39,13 @@ func (c *ClientStats) Disconnect() {
 // State is what the client is doing now.
 func (c *ClientStats) State() State { return c.state.Load().(State) }
 
-// Idle: holds no server.
+// Idle says: holds no server.
 func (c *ClientStats) Idle() { c.state.Store(Idle) }
 
-// Active: holds a server.
+// Active says: holds a server.
 func (c *ClientStats) Active() { c.state.Store(Active) }
 
-// Waiting: a checkout has begun.
+// Waiting says: a checkout has begun.
 func (c *ClientStats) Waiting() {
 	c.waitStart.Store(time.Since(c.Since).Microseconds())
 	c.state.Store(Waiting)
@@ -65,7 +65,7 @@ func (c *ClientStats) CheckoutOver(ok bool) {
 	c.waitStart.Store(0)
 }
 
-// BanError: the server was banned under the client.
+// BanError says: the server was banned under the client.
 func (c *ClientStats) BanError() {
 	c.state.Store(Idle)
 	c.Errors.Add(1)

@@ -60,16 +60,16 @@ func (s *ServerStats) State() State { return s.state.Load().(State) }
 // Application is the name of the client's application that the server last worked for.
 func (s *ServerStats) Application() string { return s.application.Load().(string) }
 
-// Idle: back in the pool.
+// Idle says: back in the pool.
 func (s *ServerStats) Idle() { s.state.Store(Idle) }
 
-// Tested: a health check is under way.
+// Tested says: a health check is under way.
 func (s *ServerStats) Tested() {
 	s.application.Store(undefinedApplication)
 	s.state.Store(Tested)
 }
 
-// CheckedOut: held by a client that waited for it.
+// CheckedOut says: held by a client that waited for it.
 func (s *ServerStats) CheckedOut(waited time.Duration, application string) {
 	s.application.Store(application)
 	s.address.Waited(uint64(waited.Microseconds()))

@@ -187,7 +187,7 @@ func (p *Postgres) Ask(database, sql string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil {
 		return "", fmt.Errorf("run %q on %s: %w", sql, database, err)

@@ -22,7 +22,7 @@ func (p *Pool) PasswordHash(user string) (string, error) {
 	if p.hash != "" {
 		return p.hash, nil
 	}
-	if !p.settings.AuthQuery.Configured() {
+	if !p.settings.Configured() {
 		return "", errNoAuthQuery
 	}
 	hash, err := p.fetchHash(user)

@@ -73,7 +73,7 @@ func works(address string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	return c.Exec(ctx, "select 1").Close()
 }
 

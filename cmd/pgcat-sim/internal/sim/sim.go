@@ -112,7 +112,7 @@ func (s *Sim) newPooler() *serve.Pooler {
 		Release: s.release, Config: s.conf.Load, Pools: s.pools, Registry: s.registry,
 		Console: &admin.Console{
 			Release: s.release, Config: s.conf.Load, Pools: s.pools, Registry: s.registry,
-			Reload: func() error { _, err := s.reload(); return err },
+			Reload: s.reload,
 			Shutdown: func() {
 				select {
 				case s.drain <- struct{}{}:
@@ -156,20 +156,20 @@ func (s *Sim) metrics(w http.ResponseWriter, r *http.Request) {
 
 // reload re-reads the file. The new configuration is in force before the pools are built, so after
 // a build that failed the next reload sees no change: upstream's trap (facts, section 5).
-func (s *Sim) reload() (changed bool, err error) {
+func (s *Sim) reload() error {
 	s.reloads.Lock()
 	defer s.reloads.Unlock()
 	next, err := config.Load(s.path)
 	if err != nil {
 		slog.Error("Config reload error: " + err.Error())
-		return false, err
+		return err
 	}
 	old := s.conf.Swap(next)
 	if old.Equal(next) {
-		return false, nil
+		return nil
 	}
 	slog.Info("Config changed, reloading")
-	return true, s.pools.Build(next)
+	return s.pools.Build(next)
 }
 
 // autoreload looks at the file again and again, at once the first time. It opens the path each
@@ -178,7 +178,7 @@ func (s *Sim) autoreload(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		_, _ = s.reload()
+		_ = s.reload()
 		select {
 		case <-ctx.Done():
 			return
@@ -200,7 +200,7 @@ func (s *Sim) wait(ctx context.Context, signals Signals) {
 		select {
 		case <-signals.Reload:
 			slog.Info("Reloading config")
-			go func() { _, _ = s.reload() }()
+			go func() { _ = s.reload() }()
 		case <-signals.Drain:
 			slog.Info("Got SIGINT")
 			drain()
