@@ -227,5 +227,5 @@ func (h *hold) prepare(p *pgproto3.Parse, send bool) error {
 	case !errors.Is(err, backend.ErrNotPrepared):
 		h.pool.Fail(h.address, pool.MessageSendFailed, h.stats)
 	}
-	return fmt.Errorf("%w: prepare: %v", errSilent, err) //nolint:errorlint // the cause is told, and must not be matched
+	return fmt.Errorf("%w: prepare: %v", errSilent, err)
 }

@@ -40,14 +40,14 @@ func (c *client) transaction() (done bool, err error) {
 		c.pool.GiveBack(a, s)
 	}()
 	if err := s.Sync(c.params); err != nil {
-		return false, fmt.Errorf("%w: sync parameters: %v", errSilent, err) //nolint:errorlint // the cause is told, and must not be matched
+		return false, fmt.Errorf("%w: sync parameters: %v", errSilent, err)
 	}
 	gone, err := h.serve()
 	if err != nil {
 		return false, err
 	}
 	if err := s.Cleanup(); err != nil {
-		return false, fmt.Errorf("%w: clean up: %v", errSilent, err) //nolint:errorlint // the cause is told, and must not be matched
+		return false, fmt.Errorf("%w: clean up: %v", errSilent, err)
 	}
 	c.pooler.release(c.key)
 	c.stats.Idle()
