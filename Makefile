@@ -18,7 +18,7 @@ INSTALL = kubectl apply -f manifests/rbac/ -f workflows/
 
 .PHONY: help
 help: ## show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: ## a cluster, PgCat, Postgres, every scenario through Argo, one table; the record under ./runs/
@@ -73,8 +73,8 @@ e2e: ## the product as its users use it, on a real cluster; a lab that it starts
 E2E = $(INSTALL) >/dev/null; go test -tags e2e -count=1 -timeout 45m -v ./steps/e2e/
 
 .PHONY: bench
-bench: ## the wall time of a scenario and of the suite against the same workflows made of sleeps
-	@$(CLUSTER); $(INSTALL) >/dev/null; go run ./cmd/bench
+bench: ## wall times against the same workflows made of sleeps, and the lab's figures; BENCH=--cold adds its cold start
+	@own=$${KUBECONFIG:-}; $(CLUSTER); $(INSTALL) >/dev/null; go run ./cmd/bench $$([ -n "$$own" ] || echo --lab) $(BENCH)
 
 .PHONY: image
 image: ## the steps' image as dist/failover.tar, for `docker load` or a registry of your own

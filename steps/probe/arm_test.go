@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -13,16 +14,31 @@ import (
 	"pgcat-failover/steps/pooler/pgcat"
 )
 
-func newArm(t *testing.T, addr string, spec history.Arm) *arm {
+func startPostgres(t *testing.T) *pgtest.Postgres {
 	t.Helper()
-	return &arm{Arm: spec, run: "r", login: pgcat.Login{Addr: addr, Database: "postgres", User: "postgres"},
+	pg, err := pgtest.Start()
+	if errors.Is(err, pgtest.ErrNoPostgres) {
+		t.Skip("skipped: ", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(pg.Stop)
+	return pg
+}
+
+func login(pg *pgtest.Postgres) pgcat.Login {
+	return pgcat.Login{Addr: pg.Address(), Database: "postgres", User: pgtest.User, Password: pgtest.Password}
+}
+
+func newArm(t *testing.T, pg *pgtest.Postgres, spec history.Arm) *arm {
+	t.Helper()
+	return &arm{Arm: spec, run: "r", login: login(pg),
 		interval: 10 * time.Millisecond, log: newLog(time.Now(), 1)}
 }
 
 func TestAnArmRecordsWhatHappensAndComesBack(t *testing.T) {
-	pg := pgtest.Start(t)
-	login := pgcat.Login{Addr: pg.Addr, Database: "postgres", User: "postgres"}
-	write := newArm(t, pg.Addr, history.Arm{Name: "unpinned write", Shard: history.Unpinned, Write: true})
+	pg := startPostgres(t)
+	login := login(pg)
+	write := newArm(t, pg, history.Arm{Name: "unpinned write", Shard: history.Unpinned, Write: true})
 	once := func() outcome { return write.once(t.Context(), time.Now()) }
 
 	o := once()
@@ -43,20 +59,20 @@ func TestAnArmRecordsWhatHappensAndComesBack(t *testing.T) {
 	assert.Equal(t, "57P01", o.sample.SQLSTATE, "ended by an administrator, and said so")
 	assert.Equal(t, history.OK, once().Outcome, "a new connection was made")
 
-	pg.Stop()
+	pg.Kill()
 	first, second := once(), once()
 	assert.NotEqual(t, history.OK, first.Outcome)
 	assert.Equal(t, history.Connect, second.Outcome)
 	assert.Contains(t, second.text, "refused")
-	assert.NotContains(t, second.text, pg.Addr, "no addresses: the same failure must have the same text")
+	assert.NotContains(t, second.text, pg.Address(), "no addresses: the same failure must have the same text")
 
-	pg.Run(t)
+	require.NoError(t, pg.Up())
 	assert.Equal(t, history.OK, once().Outcome)
 }
 
 func TestAnArmThatStepsAsideDoesNothing(t *testing.T) {
-	pg := pgtest.Start(t)
-	a := newArm(t, pg.Addr, history.Arm{Name: "shard 0 read", Shard: history.Unpinned})
+	pg := startPostgres(t)
+	a := newArm(t, pg, history.Arm{Name: "shard 0 read", Shard: history.Unpinned})
 	asked := make(chan struct{}, 100)
 	a.aside = func() bool { asked <- struct{}{}; return true }
 	ctx, cancel := context.WithCancel(t.Context())

@@ -36,8 +36,9 @@ func (c *Cluster) Images(ctx context.Context) (map[string]string, error) {
 	}
 	present := map[string]string{}
 	for line := range strings.Lines(out) {
-		if fields := strings.Fields(line); len(fields) > 2 {
-			present[fields[0]] = fields[2] // REF TYPE DIGEST ...
+		// REF TYPE DIGEST ...; the first line is the header, and each image also stands there under its own digest.
+		if fields := strings.Fields(line); len(fields) > 2 && strings.Contains(fields[0], "/") {
+			present[fields[0]] = fields[2]
 		}
 	}
 	return present, nil

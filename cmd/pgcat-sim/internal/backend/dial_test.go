@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pgcat-failover/cmd/pgcat-sim/internal/observe"
-	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
+	"pgcat-failover/steps/pgtest"
 )
 
 // slowWrites comes back from a write later than pgconn waits before it starts to read in the

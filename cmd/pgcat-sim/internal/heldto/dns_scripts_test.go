@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
+	"pgcat-failover/steps/pgtest"
 )
 
 // names is a name server on loopback that a script can change. The pooler sees it because it runs in

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pgcat-failover/cmd/pgcat-sim/internal/app"
-	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
+	"pgcat-failover/steps/pgtest"
 )
 
 // scriptsAtOnce: scripts mostly wait for timeouts, so many can run at once on few processors.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
+	"pgcat-failover/steps/pgtest"
 )
 
 // script is a story told to a pooler; only: the one release it makes sense for.

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pgcat-failover/cmd/pgcat-sim/internal/config"
-	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
 	"pgcat-failover/cmd/pgcat-sim/internal/pool"
 	"pgcat-failover/cmd/pgcat-sim/internal/release"
 	"pgcat-failover/cmd/pgcat-sim/internal/wire"
+	"pgcat-failover/steps/pgtest"
 )
 
 func threeShards() *pool.Settings {

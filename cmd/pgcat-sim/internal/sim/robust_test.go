@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 
-	"pgcat-failover/cmd/pgcat-sim/internal/pgtest"
 	"pgcat-failover/cmd/pgcat-sim/internal/release"
+	"pgcat-failover/steps/pgtest"
 )
 
 const (
