@@ -2,8 +2,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-LAB      := go run ./cmd/lab
-FAILOVER := go run ./cmd/failover
+LAB      := bin/lab
+FAILOVER := bin/failover
 TOOLS    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pgcat-failover/tools
 
 GOLANGCI_VERSION := v2.15.0
@@ -11,7 +11,7 @@ GOLANGCI_VERSION := v2.15.0
 # A cluster to work on: the one of KUBECONFIG where it is set, else the embedded one, which is started. Without a
 # PgCat (or its stand-in) for the embedded one this stops, with exit code 3, before anything is deployed.
 CLUSTER = if [ -z "$${KUBECONFIG:-}" ]; then \
-	    $(LAB) pgcat && $(LAB) up && KUBECONFIG="$$($(LAB) kubeconfig)" && PATH="$$($(LAB) path):$$PATH" && export KUBECONFIG PATH; \
+	    $(LAB) pgcat; $(LAB) up; KUBECONFIG="$$($(LAB) kubeconfig)"; PATH="$$($(LAB) path):$$PATH"; export KUBECONFIG PATH; \
 	  else echo "cluster: $$KUBECONFIG"; fi
 
 INSTALL = kubectl apply -f manifests/rbac/ -f workflows/
@@ -20,22 +20,26 @@ INSTALL = kubectl apply -f manifests/rbac/ -f workflows/
 help: ## show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
+.PHONY: bin
+bin:
+	@go build -o bin/ ./cmd/lab ./cmd/failover ./cmd/bench
+
 .PHONY: demo
-demo: ## a cluster, PgCat, Postgres, every scenario through Argo, one table; the record under ./runs/
+demo: bin ## a cluster, PgCat, Postgres, every scenario through Argo, one table; the record under ./runs/
 	@$(CLUSTER); $(INSTALL); $(FAILOVER) submit
 
 .PHONY: run
-run: ## one scenario without Argo, from here: make run S=primary
+run: bin ## one scenario without Argo, from here: make run S=primary
 	@$(CLUSTER); $(FAILOVER) run --scenario $(or $(S),$(error say which scenario: make run S=primary))
 
 .PHONY: restore
-restore: ## put everything back and prove it
-	@$(FAILOVER) restore
+restore: bin ## put everything back and prove it
+	@KUBECONFIG="$${KUBECONFIG:-$$($(LAB) kubeconfig)}" $(FAILOVER) restore
 
 .PHONY: lab-up lab-down
-lab-up: ## start the embedded cluster
+lab-up: bin ## start the embedded cluster
 	@$(LAB) up
-lab-down: ## take it down, without a trace
+lab-down: bin ## take it down, without a trace
 	@$(LAB) down
 
 .PHONY: check
@@ -64,18 +68,19 @@ test-lab: ## a second lab beside the first: up, up again, killed, up, down witho
 	go test -tags lab -count=1 -timeout 30m -v ./cmd/lab/
 
 .PHONY: e2e
-e2e: ## the product as its users use it, on a real cluster; a lab that it starts it takes down again
+e2e: bin ## the product as its users use it, on a real cluster; a lab that it starts it takes down again
 	@if [ -n "$${KUBECONFIG:-}" ]; then $(E2E); exit; fi; \
-	if ! $(LAB) pgcat; then echo "skipped: no PgCat"; exit 0; fi; \
+	rc=0; $(LAB) pgcat || rc=$$?; \
+	if [ $$rc = 3 ]; then echo "skipped: no PgCat"; exit 0; elif [ $$rc != 0 ]; then exit $$rc; fi; \
 	if ! $(LAB) status >/dev/null 2>&1; then trap '$(LAB) down' EXIT; fi; \
 	$(CLUSTER); $(LAB) images; $(E2E)
 
 E2E = $(INSTALL) >/dev/null; go test -tags e2e -count=1 -timeout 45m -v ./steps/e2e/
 
 .PHONY: bench
-bench: ## wall times against the same workflows made of sleeps, and the lab's figures; BENCH=--cold adds its cold start
-	@own=$${KUBECONFIG:-}; $(CLUSTER); $(INSTALL) >/dev/null; go run ./cmd/bench $$([ -n "$$own" ] || echo --lab) $(BENCH)
+bench: bin ## wall times against the same workflows made of sleeps, and the lab's figures; BENCH=--cold adds its cold start
+	@own=$${KUBECONFIG:-}; $(CLUSTER); $(INSTALL) >/dev/null; bin/bench $$([ -n "$$own" ] || echo --lab) $(BENCH)
 
 .PHONY: image
-image: ## the steps' image as dist/failover.tar, for `docker load` or a registry of your own
+image: bin ## the steps' image as dist/failover.tar, for `docker load` or a registry of your own
 	@mkdir -p dist && $(LAB) image --out dist/failover.tar failover
