@@ -3,8 +3,11 @@
 package e2e
 
 import (
+	"bytes"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +98,28 @@ func TestRunFromALaptop(t *testing.T) {
 	require.Zero(t, code, out)
 	assert.Contains(t, out, "tertiary: PASS")
 	whole(t)
+}
+
+// Ctrl-C in the middle of the break, of both ways to run: everything is put back before the program ends.
+func TestCtrlCPutsEverythingBack(t *testing.T) {
+	for _, command := range []string{"run", "submit"} {
+		t.Run(command, func(t *testing.T) {
+			c := exec.Command(failover, command, "--scenario", "primary", "--out", t.TempDir())
+			var out bytes.Buffer
+			c.Stdout, c.Stderr, c.Dir = &out, &out, root
+			require.NoError(t, c.Start())
+			isBroken := func() bool {
+				broken, err := fault.Broken(t.Context(), cluster)
+				return err == nil && len(broken) > 0
+			}
+			require.Eventually(t, isBroken, 2*time.Minute, 100*time.Millisecond, "it was never broken")
+			require.NoError(t, c.Process.Signal(os.Interrupt))
+			require.Error(t, c.Wait())
+			assert.Equal(t, 3, c.ProcessState.ExitCode(), out.String())
+			assert.Contains(t, out.String(), "put back")
+			whole(t)
+		})
+	}
 }
 
 func TestDeployChecksWithoutChanging(t *testing.T) {
