@@ -4,10 +4,12 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -28,6 +30,12 @@ type General struct {
 	PrometheusExporterPort   int    `toml:"prometheus_exporter_port"`
 	ConnectTimeout           int    `toml:"connect_timeout"`
 	HealthcheckDelay         int    `toml:"healthcheck_delay"`
+	HealthcheckTimeout       int    `toml:"healthcheck_timeout"`
+	IdleTimeout              int    `toml:"idle_timeout"`
+	ServerLifetime           int    `toml:"server_lifetime"`
+	ShutdownTimeout          int    `toml:"shutdown_timeout"`
+	Autoreload               int    `toml:"autoreload"` // 0: off
+	ValidateConfig           bool   `toml:"validate_config"`
 }
 
 // Pool is a section [pools.<name>].
@@ -79,13 +87,13 @@ type pool struct {
 }
 
 type shard struct {
-	Database string  `toml:"database"`
-	Servers  [][]any `toml:"servers"`
+	Database string `toml:"database"`
+	Servers  []any  `toml:"servers"`
 }
 
 // Parse reads a pgcat.toml.
 func Parse(data []byte) (*Config, error) {
-	f := file{General: General{Host: "0.0.0.0", Port: 5432, PrometheusExporterPort: 9930, ConnectTimeout: 1000, HealthcheckDelay: 30000}}
+	f := file{General: defaults()}
 	if err := toml.Unmarshal(data, &f); err != nil {
 		return nil, fmt.Errorf("parse pgcat.toml: %w", err)
 	}
@@ -98,6 +106,14 @@ func Parse(data []byte) (*Config, error) {
 		c.Pools = append(c.Pools, p)
 	}
 	return c, nil
+}
+
+// defaults are those of impl General (src/config.rs:347-432).
+func defaults() General {
+	return General{
+		Host: "0.0.0.0", Port: 5432, PrometheusExporterPort: 9930, ConnectTimeout: 1000, HealthcheckDelay: 30_000,
+		HealthcheckTimeout: 1000, IdleTimeout: 600_000, ServerLifetime: 3_600_000, ShutdownTimeout: 60_000, ValidateConfig: true,
+	}
 }
 
 func (r pool) read(name string) (Pool, error) {
@@ -124,16 +140,24 @@ func (r pool) read(name string) (Pool, error) {
 	return p, nil
 }
 
-func readServer(row []any) (Server, error) {
-	if len(row) == 3 {
-		host, okH := row[0].(string)
-		port, okP := row[1].(int64)
-		role, okR := row[2].(string)
-		if okH && okP && okR {
-			return Server{Host: host, Port: int(port), Role: role}, nil
+// readServer takes both forms that PgCat takes: a list, of which elements after the third are ignored, and a table.
+func readServer(entry any) (Server, error) {
+	var host, port, role any
+	switch e := entry.(type) {
+	case []any:
+		if len(e) >= 3 {
+			host, port, role = e[0], e[1], e[2]
 		}
+	case map[string]any:
+		host, port, role = e["host"], e["port"], e["role"]
 	}
-	return Server{}, fmt.Errorf("want [host, port, role], such as [\"db.example.com\", 5432, \"primary\"]")
+	h, okH := host.(string)
+	p, okP := port.(int64)
+	r, okR := role.(string)
+	if okH && okP && okR {
+		return Server{Host: h, Port: int(p), Role: strings.ToLower(r)}, nil
+	}
+	return Server{}, errors.New("want [host, port, role], such as [\"db.example.com\", 5432, \"primary\"]")
 }
 
 func byNumber[V any](m map[string]V) []string {

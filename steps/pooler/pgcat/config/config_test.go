@@ -43,6 +43,8 @@ func TestParse(t *testing.T) {
 		{"keys that PgCat ignores are ignored here too", "[general]\nautomatic_failover = true\n", ""},
 		{"a server without a role is told apart from one", "[pools.a.shards.0]\nservers=[[\"h\", 5432]]\ndatabase=\"d\"", "want [host, port, role]"},
 		{"a shard must be a number, PgCat uses it as an index", "[pools.a.shards.x]\nservers=[]\ndatabase=\"d\"", `shard "x" is not a number`},
+		{"a server may be a table", "[pools.a.shards.0]\nservers=[{host=\"h\", port=5432, role=\"Primary\"}]\ndatabase=\"d\"", ""},
+		{"what follows the role is ignored, as PgCat does", "[pools.a.shards.0]\nservers=[[\"h\", 5432, \"primary\", 1]]\ndatabase=\"d\"", ""},
 		{"a file that is no TOML", "[general", "parse pgcat.toml"},
 	} {
 		t.Run(tc.story, func(t *testing.T) {
@@ -54,6 +56,15 @@ func TestParse(t *testing.T) {
 			require.ErrorContains(t, err, tc.wantErr)
 		})
 	}
+}
+
+func TestWhatIsNotGivenIsPgCatsDefault(t *testing.T) {
+	c, err := config.Parse([]byte("[general]\n"))
+	require.NoError(t, err)
+	assert.Equal(t, config.General{
+		Host: "0.0.0.0", Port: 5432, PrometheusExporterPort: 9930, ConnectTimeout: 1000, HealthcheckDelay: 30_000,
+		HealthcheckTimeout: 1000, IdleTimeout: 600_000, ServerLifetime: 3_600_000, ShutdownTimeout: 60_000, ValidateConfig: true,
+	}, c.General)
 }
 
 func TestShardsComeInTheirOrderNotInThatOfTheFile(t *testing.T) {
