@@ -7,6 +7,7 @@ import (
 	"pgcat-failover/steps/breaklabel"
 	"pgcat-failover/steps/deploy"
 	"pgcat-failover/steps/health"
+	"pgcat-failover/steps/lintconfig"
 	"pgcat-failover/steps/probe"
 	"pgcat-failover/steps/restore"
 	"pgcat-failover/steps/run"
@@ -26,6 +27,7 @@ func Commands() []*cli.Command {
 		run.Command(),
 		submit.Command(),
 		summary.Command(),
+		lintconfig.Command(),
 		health.Command(),
 		sleep.Command(),
 	}
