@@ -97,7 +97,7 @@ func (c *Cluster) Rollout(ctx context.Context, name string, limit time.Duration)
 		if why := unsettled(d); why != "" {
 			return false, why + c.trouble(ctx, d), nil
 		}
-		return true, "", nil
+		return c.alone(ctx, d)
 	})
 }
 
@@ -111,6 +111,21 @@ func unsettled(d *appsv1.Deployment) string {
 		return ""
 	}
 	return fmt.Sprintf("%d of %d pods updated, %d available", s.UpdatedReplicas, want, s.AvailableReplicas)
+}
+
+// alone tells whether the pods of earlier templates are gone. The Deployment's status does not count those that are on
+// their way out, but its Service may lead to them for a moment longer.
+func (c *Cluster) alone(ctx context.Context, d *appsv1.Deployment) (bool, string, error) {
+	list, err := c.Client.CoreV1().Pods(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+	if err != nil {
+		return false, err.Error(), nil
+	}
+	for _, p := range list.Items {
+		if p.DeletionTimestamp != nil {
+			return false, "pod " + p.Name + " is still ending", nil
+		}
+	}
+	return true, "", nil
 }
 
 // trouble says what keeps a Deployment's pods from being ready, as the kubelet tells it.

@@ -182,8 +182,8 @@ func (s *Stack) Facts(ctx context.Context) (history.Facts, error) {
 		PgCatImage:     image(&s.pods[0], "pgcat"),
 	}
 	var err error
-	if f.PgCatVersion, err = s.Admin().Ask(ctx, -1, "SHOW VERSION"); err != nil {
-		return f, fmt.Errorf("ask PgCat for its version: %w", err)
+	if f.PgCatVersion, err = ask(ctx, s.Admin(), "PgCat for its version", "SHOW VERSION"); err != nil {
+		return f, err
 	}
 	f.StandIn = strings.Contains(f.PgCatVersion, "stand-in")
 	pods, err := s.Cluster.ReadyPods(ctx, fault.PostgresPods)
@@ -191,10 +191,21 @@ func (s *Stack) Facts(ctx context.Context) (history.Facts, error) {
 		return f, err
 	}
 	f.PostgresImage = image(&pods[0], "postgres")
-	if f.PostgresVersion, err = s.Login().Ask(ctx, -1, "SHOW server_version"); err != nil {
-		return f, fmt.Errorf("ask Postgres for its version: %w", err)
-	}
-	return f, nil
+	f.PostgresVersion, err = ask(ctx, s.Login(), "Postgres for its version", "SHOW server_version")
+	return f, err
+}
+
+// ask asks again for a while: right after a rollout the node may still lead a Service to a pod that is gone.
+func ask(ctx context.Context, l pgcat.Login, what, sql string) (string, error) {
+	var answer string
+	err := kube.Until(ctx, "asking "+what, 15*time.Second, func(ctx context.Context) (bool, string, error) {
+		var err error
+		if answer, err = l.Ask(ctx, -1, sql); err != nil {
+			return false, err.Error(), nil
+		}
+		return true, "", nil
+	})
+	return answer, err
 }
 
 func image(p *corev1.Pod, container string) history.Image {
