@@ -1,5 +1,6 @@
 // Package health is the sidecar in PgCat's pod. It shares the pod's network namespace, and so it alone can tell
 // which endpoint each of PgCat's connections belongs to: translation of a Service's address happens on the node.
+// It also answers what PgCat does not: whether a query is served, over HTTP.
 package health
 
 import (
@@ -10,13 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
-	"sync"
-	"syscall"
 	"time"
 
-	"github.com/prometheus/procfs"
 	"github.com/urfave/cli/v2"
 
 	"pgcat-failover/steps/health/endpoints"
@@ -24,19 +21,22 @@ import (
 	"pgcat-failover/steps/pooler/pgcat/config"
 )
 
-// dialLimit is for one fresh connection to an endpoint. A refusal comes at once.
-const dialLimit = time.Second
-
-// established is the state of a connection in /proc/net/tcp (include/net/tcp_states.h).
-const established = 1
-
 // Command is `failover health`.
 func Command() *cli.Command {
 	return &cli.Command{
 		Name:  "health",
-		Usage: "serve, in PgCat's pod, what only that pod can see: its connections by endpoint",
-		Description: `GET /endpoints lists PgCat's established connections to each endpoint of pgcat.toml;
-with ?dial=1 it makes one new connection to each as well, and says what it met.
+		Usage: "serve, in PgCat's pod, a health URL and PgCat's connections by endpoint",
+		Description: `GET /health          200 if a query through PgCat is answered, else 503 and why
+GET /health?shard=N  the same for one shard
+GET /ready           200 if PgCat lets its admin in: no Postgres is needed, so that an outage of
+                     the databases does not take the pooler out of its Service as well
+GET /connections     how many connections PgCat has to each endpoint of pgcat.toml
+GET /endpoints       those of the first pool, each connection named; with ?dial=1 it makes one new
+                     connection to each endpoint as well, and says what it met
+
+/health and /ready begin at most one login and one query a second together, however many ask.
+A query on one shard is a client that pins it: with random_healthy, its success is what brings a
+shard that failed back to clients that name none. Ask /health?shard=N only if you want that.
 
 Example:
    failover health --config pgcat.toml --listen 127.0.0.1:8080`,
@@ -70,23 +70,29 @@ func Serve(ctx context.Context, listen, configFile string, logf func(string, ...
 	return nil
 }
 
-// Handler answers GET /endpoints.
+// server answers from one config file.
+type server struct {
+	configFile string
+	observer   observer
+	answers    *asker // of /health
+	readiness  *asker // of /ready
+}
+
+// Handler answers GET /health, /ready, /connections and /endpoints.
 func Handler(configFile string) http.Handler {
+	p := &pace{}
+	s := &server{configFile: configFile, observer: newObserver(), answers: newAsker(p), readiness: newAsker(p)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /endpoints", func(w http.ResponseWriter, r *http.Request) {
-		list, err := look(r.Context(), configFile, r.URL.Query().Get("dial") == "1")
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(list) // the client's going away is the client's affair
-	})
+	mux.HandleFunc("GET /health", s.health)
+	mux.HandleFunc("GET /ready", s.ready)
+	mux.HandleFunc("GET /connections", s.connections)
+	mux.HandleFunc("GET /endpoints", s.endpoints)
 	return mux
 }
 
-func look(ctx context.Context, configFile string, dial bool) ([]endpoints.Endpoint, error) {
-	data, err := os.ReadFile(configFile)
+// read takes the config as it is now: the kubelet changes a mounted Secret under the pod.
+func (s *server) read() (*config.Config, error) {
+	data, err := os.ReadFile(s.configFile)
 	if err != nil {
 		return nil, fmt.Errorf("read PgCat's config: %w", err)
 	}
@@ -95,104 +101,80 @@ func look(ctx context.Context, configFile string, dial bool) ([]endpoints.Endpoi
 		return nil, err
 	}
 	if len(cfg.Pools) == 0 {
-		return nil, fmt.Errorf("read %s: it has no pool", configFile)
+		return nil, fmt.Errorf("read %s: it has no pool", s.configFile)
 	}
-	list := servers(cfg.Pools[0])
-	mine := resolveAndDial(ctx, list, dial)
-	table, err := connections()
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		list[i].Established = to(table, list[i], mine)
-	}
-	return list, nil
+	return cfg, nil
 }
 
-func servers(p config.Pool) []endpoints.Endpoint {
-	var out []endpoints.Endpoint
-	for _, sh := range p.Shards {
-		for _, srv := range sh.Servers {
-			out = append(out, endpoints.Endpoint{Endpoint: net.JoinHostPort(srv.Host, strconv.Itoa(srv.Port)), Shard: sh.Index})
+func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
+	cfg, err := s.read()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	list, err := s.observer.look(r.Context(), cfg.Pools[:1], r.URL.Query().Get("dial") == "1")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	answer(w, http.StatusOK, list)
+}
+
+func (s *server) connections(w http.ResponseWriter, r *http.Request) {
+	cfg, err := s.read()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	list, err := s.observer.look(r.Context(), cfg.Pools, false)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	out := make([]endpoints.Count, 0, len(list))
+	for _, e := range list {
+		out = append(out, endpoints.Count{Pool: e.Pool, Shard: e.Shard, Endpoint: e.Endpoint, Address: e.Address, Connections: len(e.Established)})
+	}
+	answer(w, http.StatusOK, out)
+}
+
+func (s *server) health(w http.ResponseWriter, r *http.Request) {
+	cfg, err := s.read()
+	if err != nil {
+		tell(w, Answer{Status: Fail, Error: err.Error(), At: time.Now()})
+		return
+	}
+	shard := anyShard
+	if q := r.URL.Query(); q.Has("shard") {
+		shard, err = strconv.Atoi(q.Get("shard"))
+		if err != nil || shard < 0 || shard >= len(cfg.Pools[0].Shards) {
+			http.Error(w, fmt.Sprintf("shard %q: pool %s has the shards 0 to %d", q.Get("shard"), cfg.Pools[0].Name, len(cfg.Pools[0].Shards)-1), http.StatusBadRequest)
+			return
 		}
 	}
-	return out
+	tell(w, s.answers.ask(r.Context(), queryOf(cfg, shard)))
 }
 
-// resolveAndDial does all endpoints at once, and gives the local ports of its own connections.
-func resolveAndDial(ctx context.Context, list []endpoints.Endpoint, dial bool) (mine []int) {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for i := range list {
-		e := &list[i]
-		wg.Go(func() {
-			e.At = time.Now()
-			host, port, _ := net.SplitHostPort(e.Endpoint) // it was joined above
-			addrs, err := net.DefaultResolver.LookupHost(ctx, host)
-			if err != nil {
-				e.Dial, e.DialError = endpoints.DialUnresolved, err.Error()
-				return
-			}
-			e.Address = addrs[0]
-			if !dial {
-				return
-			}
-			conn, err := (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, "tcp", net.JoinHostPort(e.Address, port))
-			e.Dial, e.DialError = outcome(err)
-			if err == nil {
-				mu.Lock()
-				mine = append(mine, conn.LocalAddr().(*net.TCPAddr).Port)
-				mu.Unlock()
-				_ = conn.Close()
-			}
-		})
-	}
-	wg.Wait()
-	return mine
-}
-
-func outcome(err error) (dial, text string) {
-	var timeout net.Error
-	switch {
-	case err == nil:
-		return endpoints.DialOK, ""
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return endpoints.DialRefused, err.Error()
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return endpoints.DialTimeout, err.Error()
-	default:
-		return endpoints.DialOther, err.Error()
-	}
-}
-
-// connections is the pod's table of TCP connections.
-func connections() (procfs.NetTCP, error) {
-	fs, err := procfs.NewDefaultFS()
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	cfg, err := s.read()
 	if err != nil {
-		return nil, fmt.Errorf("read the pod's connections: %w", err)
+		tell(w, Answer{Status: Fail, Error: err.Error(), At: time.Now()})
+		return
 	}
-	// /proc and not sock_diag: it wants no netlink socket, which some seccomp profiles refuse. It is slow for
-	// thousands of connections only.
-	table, err := fs.NetTCP() //nolint:staticcheck // see above
-	if err != nil {
-		return nil, fmt.Errorf("read the pod's connections: %w", err)
-	}
-	six, err := fs.NetTCP6() //nolint:staticcheck // see above
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("read the pod's connections: %w", err)
-	}
-	return append(table, six...), nil
+	tell(w, s.readiness.ask(r.Context(), adminOf(cfg)))
 }
 
-func to(table procfs.NetTCP, e endpoints.Endpoint, mine []int) []endpoints.Conn {
-	out := []endpoints.Conn{}
-	ip := net.ParseIP(e.Address)
-	_, port, _ := net.SplitHostPort(e.Endpoint)
-	for _, l := range table {
-		if l.St == established && ip != nil && l.RemAddr.Equal(ip) && strconv.FormatUint(l.RemPort, 10) == port &&
-			!slices.Contains(mine, int(l.LocalPort)) {
-			out = append(out, endpoints.Conn{LocalPort: int(l.LocalPort)})
-		}
+func tell(w http.ResponseWriter, a Answer) {
+	code := http.StatusOK
+	if a.Status != OK {
+		code = http.StatusServiceUnavailable
 	}
-	return out
+	answer(w, code, a)
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v) // the client's going away is the client's affair
 }

@@ -1,19 +1,27 @@
 package health_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"pgcat-failover/steps/health"
 	"pgcat-failover/steps/health/endpoints"
+	"pgcat-failover/steps/pgtest"
 )
 
 func listen(t *testing.T, host string) *net.TCPListener {
@@ -70,4 +78,149 @@ func TestABadConfigIsSaidNotGuessed(t *testing.T) {
 	assert.Equal(t, http.StatusInternalServerError, resp.StatusCode)
 	_, err = endpoints.Get(t.Context(), srv.URL, false)
 	require.ErrorContains(t, err, "500")
+}
+
+// The counter lets nobody in: what is counted is how often the sidecar comes.
+func TestManyProbersCostOneLoginASecond(t *testing.T) {
+	pgcat := listen(t, "127.0.0.1")
+	var logins atomic.Int32
+	go func() {
+		for {
+			c, err := pgcat.Accept()
+			if err != nil {
+				return
+			}
+			logins.Add(1)
+			_, _ = c.Read(make([]byte, 1024)) // the startup packet
+			_, _ = c.Write([]byte("E\x00\x00\x00\x17SFATAL\x00C28000\x00Mno\x00\x00"))
+			_ = c.Close()
+		}
+	}()
+	srv := httptest.NewServer(health.Handler(write(t, fmt.Sprintf(oneShard, port(pgcat.Addr()), 1))))
+	t.Cleanup(srv.Close)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			path := []string{"/health", "/ready", "/health?shard=0"}[i%3]
+			code, body := get(t, srv.URL+path)
+			assert.Equal(t, http.StatusServiceUnavailable, code)
+			assert.NotContains(t, body, "s3cret")
+		})
+	}
+	wg.Wait()
+	assert.LessOrEqual(t, logins.Load(), int32(time.Since(began).Seconds())+1)
+	assert.Positive(t, logins.Load())
+}
+
+const oneShard = `
+[general]
+port = %d
+admin_username = "root"
+admin_password = "s3cret-a"
+connect_timeout = 300
+[pools.postgres]
+default_shard = "random_healthy"
+[pools.postgres.users.0]
+username = "postgres"
+password = "s3cret-u"
+pool_size = 3
+[pools.postgres.shards.0]
+servers = [["127.0.0.1", %d, "primary"]]
+database = "postgres"
+`
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pgcat.toml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if !assert.NoError(t, err) {
+		return 0, ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	assert.NoError(t, err)
+	return resp.StatusCode, string(body)
+}
+
+func TestWhatIsAskedWrongIsSaid(t *testing.T) {
+	srv := httptest.NewServer(health.Handler(write(t, fmt.Sprintf(oneShard, 1, 1))))
+	t.Cleanup(srv.Close)
+	for _, shard := range []string{"1", "-1", "x", ""} {
+		code, body := get(t, srv.URL+"/health?shard="+shard)
+		assert.Equal(t, http.StatusBadRequest, code)
+		assert.Contains(t, body, "pool postgres has the shards 0 to 0")
+	}
+	resp, err := http.Post(srv.URL+"/health", "", nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
+}
+
+// With the real PgCat and Postgres: what each URL says while both are up, while Postgres is away, and afterwards.
+func TestHealthOfARealPgCat(t *testing.T) {
+	for _, bin := range []string{"pgcat", "pgcat-head"} {
+		t.Run(bin, func(t *testing.T) {
+			if _, err := exec.LookPath(bin); err != nil {
+				t.Skipf("skipped: no %s on PATH", bin)
+			}
+			pg := pgtest.Start(t)
+			_, pgPort, err := net.SplitHostPort(pg.Addr)
+			require.NoError(t, err)
+			free := listen(t, "127.0.0.1")
+			require.NoError(t, free.Close())
+			at, err := strconv.Atoi(pgPort)
+			require.NoError(t, err)
+			file := write(t, fmt.Sprintf(oneShard, port(free.Addr()), at)+`
+[pools.postgres.shards.1]
+servers = [["127.0.0.2", 1, "primary"]]
+database = "postgres"
+`)
+			srv := httptest.NewServer(health.Handler(file))
+			t.Cleanup(srv.Close)
+			code, body := get(t, srv.URL+"/ready")
+			assert.Equal(t, http.StatusServiceUnavailable, code, body)
+			assert.Contains(t, body, "refused")
+			run(t, bin, file)
+			eventually := func(path string, want int) string {
+				var body string
+				require.Eventually(t, func() bool { var code int; code, body = get(t, srv.URL+path); return code == want }, 10*time.Second, 100*time.Millisecond, path)
+				return body
+			}
+			eventually("/ready", http.StatusOK)
+			assert.Contains(t, eventually("/health", http.StatusOK), `"pool":"postgres"`)
+			assert.Contains(t, eventually("/health?shard=0", http.StatusOK), `"shard":0`)
+			assert.Contains(t, eventually("/health?shard=1", http.StatusServiceUnavailable), "AllServersDown")
+
+			var counts []endpoints.Count
+			_, body = get(t, srv.URL+"/connections")
+			require.NoError(t, json.Unmarshal([]byte(body), &counts))
+			require.Len(t, counts, 2)
+			assert.Positive(t, counts[0].Connections)
+			assert.Zero(t, counts[1].Connections)
+
+			pg.Stop()
+			assert.NotContains(t, eventually("/health", http.StatusServiceUnavailable), "s3cret")
+			eventually("/ready", http.StatusOK)
+			pg.Run(t)
+			eventually("/health", http.StatusOK)
+		})
+	}
+}
+
+// run is PgCat until the test ends.
+func run(t *testing.T, bin, file string) {
+	t.Helper()
+	cmd := exec.Command(bin, file)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
 }

@@ -21,6 +21,7 @@ const (
 // Endpoint is one server of one shard, as the pooler's pod sees it.
 type Endpoint struct {
 	Endpoint    string    `json:"endpoint"` // host:port of pgcat.toml
+	Pool        string    `json:"pool"`
 	Shard       int       `json:"shard"`
 	Address     string    `json:"address,omitempty"` // what the host resolves to now
 	Established []Conn    `json:"established"`
@@ -32,6 +33,15 @@ type Endpoint struct {
 // Conn is one established connection from the pod to the endpoint's address.
 type Conn struct {
 	LocalPort int `json:"localPort"`
+}
+
+// Count is how many connections the pooler has to one server of one shard: an entry of GET /connections.
+type Count struct {
+	Pool        string `json:"pool"`
+	Shard       int    `json:"shard"`
+	Endpoint    string `json:"endpoint"`
+	Address     string `json:"address,omitempty"` // what the host resolves to now
+	Connections int    `json:"connections"`
 }
 
 // Get asks the sidecar at base (http://host:8080); with dial it makes one new connection to each endpoint first.
