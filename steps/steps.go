@@ -7,7 +7,9 @@ import (
 	"pgcat-failover/steps/breaklabel"
 	"pgcat-failover/steps/deploy"
 	"pgcat-failover/steps/health"
+	"pgcat-failover/steps/lintconfig"
 	"pgcat-failover/steps/probe"
+	"pgcat-failover/steps/renderconfig"
 	"pgcat-failover/steps/restore"
 	"pgcat-failover/steps/run"
 	"pgcat-failover/steps/sleep"
@@ -26,6 +28,8 @@ func Commands() []*cli.Command {
 		run.Command(),
 		submit.Command(),
 		summary.Command(),
+		lintconfig.Command(),
+		renderconfig.Command(),
 		health.Command(),
 		sleep.Command(),
 	}
