@@ -23,9 +23,9 @@ func Command() *cli.Command {
 		Description: `One shard for each endpoint, in this order. Credentials come from files or from a Secret of the
 cluster, never from arguments, which anybody on the machine can read. Without --admin-password-file
 the admin gets the password that the Secret's pgcat.toml has, or else a random one.
+Below, user and password are files of one line each.
 
 Example:
-   printf app > user; printf secret > password
    failover render-config --endpoint db-a.example.com:5432 --endpoint db-b.example.com:5432 \
       --database app --username-file user --password-file password --output secret > secret.yaml
    failover render-config --values values.yaml --from-secret argo-pgcat-config --output secret
