@@ -9,6 +9,7 @@ import (
 	"pgcat-failover/steps/health"
 	"pgcat-failover/steps/lintconfig"
 	"pgcat-failover/steps/probe"
+	"pgcat-failover/steps/renderconfig"
 	"pgcat-failover/steps/restore"
 	"pgcat-failover/steps/run"
 	"pgcat-failover/steps/sleep"
@@ -28,6 +29,7 @@ func Commands() []*cli.Command {
 		submit.Command(),
 		summary.Command(),
 		lintconfig.Command(),
+		renderconfig.Command(),
 		health.Command(),
 		sleep.Command(),
 	}

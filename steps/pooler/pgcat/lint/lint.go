@@ -46,7 +46,7 @@ type Options struct {
 // defaultGrace is Kubernetes' terminationGracePeriodSeconds where a pod says nothing.
 const defaultGrace = 30 * time.Second
 
-// defaultOutage is PgCat's default of healthcheck_delay (src/config.rs:412): a file that says nothing is not warned of.
+// defaultOutage is PgCat's default of healthcheck_delay (src/config.rs:398): a file that says nothing is not warned of.
 const defaultOutage = 30 * time.Second
 
 // Finding is one thing that a rule has to say of one place.
