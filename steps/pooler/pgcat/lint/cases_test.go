@@ -163,3 +163,25 @@ var cases = []struct {
 	{rule: "password-in-clear", story: "a password"},
 	{rule: "port-not-given", story: "none", in: file{port: "#"}},
 }
+
+// accepted are forms that look odd and that PgCat takes: no finding of level error may come of them.
+var accepted = map[string]file{
+	"servers as tables":                       {shards: "[pools.app.shards.0]\nservers = [{host = \"127.0.0.1\", port = 1, role = \"primary\"}]\ndatabase = \"app\"\n"},
+	"servers as array of tables":              {shards: "[pools.app.shards.0]\ndatabase = \"app\"\n[[pools.app.shards.0.servers]]\nhost = \"127.0.0.1\"\nport = 1\nrole = \"Replica\"\n"},
+	"more than host, port, role":              {shards: "[pools.app.shards.0]\nservers = [[\"127.0.0.1\", 1, \"mirror\", 4]]\ndatabase = \"app\"\n"},
+	"numbers in other bases":                  {general: "connect_timeout = 0x3_e8\nidle_timeout = +1_000\nban_time = -1"},
+	"quoted and dotted keys":                  {pool: "users.0.username = 'u'\nusers.\"0\".password = 'p'\nusers.0.\"pool_size\" = 1\nshards.\"0\".database = \"app\"\nshards.0.\"servers\" = [['127.0.0.1', 1, 'primary']]\n", shards: "#", users: "#"},
+	"one-line tables":                         {shards: "[pools.app.shards]\n0 = { database = \"app\", servers = [[\"127.0.0.1\", 1, \"primary\"]] }\n"},
+	"the enum's own spelling":                 {pool: "pool_mode = \"Session\"\nload_balancing_mode = \"Random\"\nsharding_function = \"Sha1\""},
+	"a shard number with a plus":              {balancing: `default_shard = "shard_+1"`},
+	"zeros that are times off":                {general: "healthcheck_delay = 0\nhealthcheck_timeout = 0\ntcp_user_timeout = 0\ndns_max_ttl = 0\ntcp_keepalives_idle = 0"},
+	"a zero that a user overrides":            {general: "idle_timeout = 0\nserver_lifetime = 0", user: "idle_timeout = 1000\nserver_lifetime = 1000"},
+	"a regex that is Rust's":                  {balancing: firstShard, pool: `shard_id_regex = '(?x) a** (\d+) # c('`},
+	"a private key alone":                     {general: `tls_private_key = "/nowhere"`},
+	"plugins without a parser, for all pools": {more: "[plugins]\n[plugins.query_logger]\nenabled = false\n"},
+	"hashes instead of passwords":             {general: "auth_query = \"select 1\"\nauth_query_user = \"x\"\nauth_query_password = \"y\"", users: "[pools.app.users.0]\nusername = \"u\"\npool_size = 1\n"},
+	"a name for a host, without the exporter": {host: `"localhost"`, drop: "enable_prometheus_exporter = true"},
+	"IPv6 in brackets":                        {host: `"[::1]"`},
+	"a replica only":                          {shards: "[pools.app.shards.0]\nservers = [[\"127.0.0.1\", 1, \"replica\"], [\"127.0.0.1\", 1, \"primary\"]]\ndatabase = \"app\"\n"},
+	"a byte order mark's absence":             {top: "# ü\n"},
+}

@@ -96,6 +96,16 @@ func TestRealPgCatStartsOrExitsAsTheRulesSay(t *testing.T) {
 	}
 }
 
+func TestRealPgCatStartsWithOddForms(t *testing.T) {
+	for story, f := range accepted {
+		for release := range real {
+			t.Run(fmt.Sprintf("%s/%s", release, story), func(t *testing.T) {
+				assert.Equal(t, started, start(t, release, f.String()), f)
+			})
+		}
+	}
+}
+
 func TestRealPgCatStartsWithItsOwnSamples(t *testing.T) {
 	for dir, release := range map[string]lint.Release{"v1.2.0": lint.V120, "head": lint.Head} {
 		for _, name := range []string{"pgcat.toml", "docker.toml"} {

@@ -107,3 +107,27 @@ func TestAFileWithoutGeneralIsSaidNotCrashedOn(t *testing.T) {
 		assert.NotEmpty(t, rulesOf(lint.Lint([]byte(src), lint.Options{}), lint.Error), src)
 	}
 }
+
+func TestOddFormsThatPgCatTakesAreNoErrors(t *testing.T) {
+	for story, f := range accepted {
+		assert.Empty(t, rulesOf(lint.Lint([]byte(f.String()), lint.Options{}), lint.Error), "%s:\n%s", story, f)
+	}
+}
+
+// Whatever is in the file, the linter neither crashes nor shows a password, and a fix can be linted again.
+func FuzzLint(f *testing.F) {
+	for _, tc := range cases {
+		f.Add(tc.in.String())
+	}
+	for _, in := range accepted {
+		f.Add(in.String())
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		for _, found := range lint.Lint([]byte(src), lint.Options{}) {
+			if found.Line < 1 || found.Column < 1 || found.Width < 1 {
+				t.Errorf("%s at %d:%d in %q", found.Rule, found.Line, found.Column, src)
+			}
+		}
+		lint.Lint(lint.Fix([]byte(src), lint.Options{}, "default-shard-missing", "exporter-off"), lint.Options{})
+	})
+}
