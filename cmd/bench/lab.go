@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// benchLab is the name of the lab whose start is measured, beside the one in use.
-const benchLab = "LAB_NAME=bench"
+// benchLab names the lab whose start is measured: beside the one in use, and never that one, which would be found
+// running and then taken down.
+func benchLab() string { return fmt.Sprintf("LAB_NAME=bench-%d", os.Getpid()) }
 
 // labFigures measures the embedded cluster: its start with a warm cache and, if asked, with an empty one and an empty
 // Go build cache; the memory of the running lab; the size of the steps' image.
@@ -28,15 +29,16 @@ func labFigures(ctx context.Context, w io.Writer, cold bool, logf func(string, .
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	name := benchLab()
 	logf("starting a second lab with a warm cache")
-	warm, err := start(ctx, lab, []string{benchLab})
+	warm, err := start(ctx, lab, []string{name})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(tw, "lab up, warm cache\t%.0f s\n", warm.Seconds())
 	if cold {
 		logf("starting a second lab with empty caches: this builds everything")
-		env := []string{benchLab, "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"), "GOCACHE=" + filepath.Join(dir, "go")}
+		env := []string{name, "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"), "GOCACHE=" + filepath.Join(dir, "go")}
 		d, err := start(ctx, lab, env)
 		if err != nil {
 			return err

@@ -42,6 +42,7 @@ func app() *cli.App {
 		Flags: append(options.Cluster(),
 			&cli.IntFlag{Name: "rounds", Value: 2, Usage: "how often each is run; the medians are compared"},
 			&cli.BoolFlag{Name: "scenario-only", Usage: "leave the suite out"},
+			&cli.BoolFlag{Name: "lab-only", Usage: "measure the embedded cluster and nothing else"},
 			&cli.BoolFlag{Name: "lab", Usage: "measure the embedded cluster too"},
 			&cli.BoolFlag{Name: "cold", Usage: "with --lab: also its start with empty caches, which builds everything (15 minutes and more)"}),
 		ExitErrHandler: func(*cli.Context, error) {},
@@ -51,8 +52,10 @@ func app() *cli.App {
 				return err
 			}
 			b := bench{cluster: cluster, rounds: max(1, c.Int("rounds")), logf: options.Logger(c.App.ErrWriter)}
-			if err := b.run(c.Context, c.App.Writer, c.Bool("scenario-only")); err != nil || !c.Bool("lab") {
-				return err
+			if !c.Bool("lab-only") {
+				if err := b.run(c.Context, c.App.Writer, c.Bool("scenario-only")); err != nil || !c.Bool("lab") {
+					return err
+				}
 			}
 			return labFigures(c.Context, c.App.Writer, c.Bool("cold"), b.logf)
 		},
