@@ -42,8 +42,22 @@ lab-up: bin ## start the embedded cluster
 lab-down: bin ## take it down, without a trace
 	@$(LAB) down
 
+# What the tests need of a bare Debian machine: a C compiler for -race, and a real Postgres for what is said in SQL (without
+# one those tests are skipped, and say so). Debian's own cluster, which the package would start, is not wanted.
+.PHONY: test-deps
+test-deps:
+	@missing=; command -v gcc >/dev/null || missing="gcc libc6-dev"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "not installed, and this is not root on Debian: $$missing"; exit 0; fi; \
+	echo "installing Debian packages: $$missing"; \
+	if [ ! -e /etc/postgresql-common/createcluster.conf ]; then \
+	  mkdir -p /etc/postgresql-common; echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; fi; \
+	export DEBIAN_FRONTEND=noninteractive; apt-get -q update >/dev/null && \
+	apt-get -q install -y --no-install-recommends -o Dpkg::Options::=--force-confold $$missing >/dev/null
+
 .PHONY: check
-check: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## format, vet, lint, unit tests with -race, workflow contracts
+check: test-deps $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## format, vet, lint, unit tests with -race, workflow contracts
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go mod verify >/dev/null
 	go vet ./...

@@ -337,6 +337,10 @@ func (b *Builder) makeRoot(ctx context.Context, root debian.Rootfs, path string)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
+	// Whichever command comes first on a bare machine comes here: mmdebstrap may be missing.
+	if err := debian.Install(ctx, b.Say); err != nil {
+		return err
+	}
 	b.Say.Say("  make a root file system of Debian %s with %s, about a minute", b.Suite, strings.Join(root.Packages, " "))
 	partial := strings.TrimSuffix(path, ".tar") + ".partial.tar"
 	if err := root.Write(ctx, b.Suite, partial); err != nil {
