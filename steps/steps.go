@@ -6,6 +6,7 @@ import (
 	"pgcat-failover/steps/assertmetrics"
 	"pgcat-failover/steps/breaklabel"
 	"pgcat-failover/steps/deploy"
+	"pgcat-failover/steps/editconfig"
 	"pgcat-failover/steps/health"
 	"pgcat-failover/steps/lintconfig"
 	"pgcat-failover/steps/probe"
@@ -23,6 +24,7 @@ func Commands() []*cli.Command {
 		deploy.Command(),
 		probe.Command(),
 		breaklabel.Command(),
+		editconfig.Command(),
 		restore.Command(),
 		assertmetrics.Command(),
 		run.Command(),

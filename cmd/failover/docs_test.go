@@ -14,6 +14,7 @@ import (
 
 	"pgcat-failover/steps"
 	"pgcat-failover/steps/history"
+	"pgcat-failover/steps/pooler/pgcat/edit"
 	"pgcat-failover/steps/report"
 	"pgcat-failover/steps/scenario"
 	"pgcat-failover/steps/verdict"
@@ -29,7 +30,8 @@ func TestTheREADMEsGeneratedBlocksAreUpToDate(t *testing.T) {
 	require.NoError(t, err)
 	want := string(data)
 	for name, text := range map[string]string{
-		"run":       recorded(t, "v1.2.0-primary", "v1.2.0-secondary", "v1.2.0-tertiary", "v1.2.0-multiple"),
+		"run": recorded(t, "v1.2.0-primary", "v1.2.0-secondary", "v1.2.0-tertiary", "v1.2.0-multiple",
+			"v1.2.0-config-host", "v1.2.0-config-shard", "v1.2.0-config-pool-size", "v1.2.0-config-unparsable"),
 		"seed":      recorded(t, "v1.2.0-no-default-shard"),
 		"scenarios": scenarioTable(t),
 		"commands":  commandTable(),
@@ -76,13 +78,23 @@ func scenarioTable(t *testing.T) string {
 	names, err := scenario.Names(workflows.Scenarios())
 	require.NoError(t, err)
 	var b strings.Builder
-	b.WriteString("| scenario | cut | held | longest outage allowed | failures allowed |\n|---|---|---|---|---|\n")
+	b.WriteString("| scenario | what is broken | held | longest outage allowed | failures allowed |\n|---|---|---|---|---|\n")
 	for _, n := range names {
 		s, err := scenario.Load(workflows.Scenarios(), n)
 		require.NoError(t, err)
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %d |\n", n, strings.Join(s.Endpoints, ", "), s.Timing.Hold, s.Expect.MaxOutage, s.Expect.MaxFailures)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %d |\n", n, broken(t, s), s.Timing.Hold, s.Expect.MaxOutage, s.Expect.MaxFailures)
 	}
 	return b.String()
+}
+
+func broken(t *testing.T, s scenario.Scenario) string {
+	t.Helper()
+	if !s.Edits() {
+		return "endpoint " + strings.Join(s.Endpoints, ", ")
+	}
+	e, err := edit.Named(s.Edit)
+	require.NoError(t, err)
+	return e.Summary
 }
 
 func commandTable() string {

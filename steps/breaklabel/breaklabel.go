@@ -6,7 +6,6 @@ package breaklabel
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"pgcat-failover/steps/history"
 	"pgcat-failover/steps/kube"
 	"pgcat-failover/steps/record"
-	"pgcat-failover/steps/scenario"
 	"pgcat-failover/steps/stack"
 )
 
@@ -47,12 +45,8 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func run(ctx context.Context, cfg Config) error {
-	broken, err := fault.Broken(ctx, cfg.Cluster)
-	if err != nil {
+	if err := fault.Nothing(ctx, cfg.Cluster); err != nil {
 		return err
-	}
-	if len(broken) > 0 {
-		return fmt.Errorf("break %s: %s is broken already; run `failover restore` first", strings.Join(cfg.Endpoints, ", "), strings.Join(broken, ", "))
 	}
 	st, err := stack.Open(ctx, cfg.Cluster)
 	if err != nil {
@@ -113,16 +107,15 @@ func undo(ctx context.Context, cfg Config) {
 	cfg.Logf("taken back: %s", strings.Join(undone, "; "))
 }
 
-// shardsOf lists the hosts of the pool that lead to the endpoints.
+// shardsOf lists the shards of the pool that lead to the endpoints.
 func shardsOf(st *stack.Stack, endpoints []string) (map[int]string, error) {
 	out := map[int]string{}
 	for _, e := range endpoints {
-		i := slices.IndexFunc(st.Shards, func(s history.Shard) bool { return s.Endpoint == e })
-		if i < 0 {
-			return nil, fmt.Errorf("look for endpoint %s in pgcat.toml: no shard of pool %s has the host %s; breaking it would prove nothing",
-				e, st.Pool.Name, scenario.ServiceOf(e))
+		sh, err := st.ShardOf(e)
+		if err != nil {
+			return nil, err
 		}
-		out[st.Shards[i].Index] = e
+		out[sh.Index] = e
 	}
 	return out, nil
 }

@@ -76,6 +76,9 @@ func what(c *cli.Context) (names []string, faultName string, err error) {
 		return nil, "", options.Usage(fmt.Errorf("--scenario and --endpoint both say what to break; give one of them"))
 	case c.String("scenario") != "":
 		s, err := options.ReadScenario(c)
+		if err == nil && s.Edits() {
+			err = options.Usage(fmt.Errorf("scenario %s breaks no label; `failover edit-config` makes its edit", s.Name))
+		}
 		return s.Endpoints, s.Fault, err
 	case len(names) == 0:
 		return nil, "", options.Usage(fmt.Errorf("nothing to break; give --scenario, or --endpoint with one of %s", strings.Join(scenario.Endpoints, ", ")))

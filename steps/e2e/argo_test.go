@@ -18,10 +18,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"pgcat-failover/steps/fault"
 	"pgcat-failover/steps/verdict"
 )
 
-var all = []string{"primary", "secondary", "tertiary", "multiple"}
+var all = []string{"primary", "secondary", "tertiary", "multiple", "config-host", "config-shard", "config-pool-size", "config-unparsable"}
 
 func TestLintIsClean(t *testing.T) {
 	sh(t, "argo lint --offline --kinds=workflowtemplates,cronworkflows workflows/*.yaml")
@@ -89,6 +90,27 @@ func TestWithoutDefaultShardPrimaryFails(t *testing.T) {
 	require.Equal(t, 1, code, out)
 	assert.Contains(t, out, "default-shard-missing")
 	assert.Contains(t, out, `set default_shard = "random_healthy"`)
+	whole(t)
+}
+
+// An edit that is ended half way: Argo runs no exit handler on terminate, and the Secret is put right all the same.
+func TestATerminatedEditIsTakenBack(t *testing.T) {
+	before := sh(t, "kubectl get secret argo-pgcat-config -n argo -o jsonpath='{.data}'")
+	name := strings.TrimSpace(sh(t, "argo submit -n argo --from workflowtemplate/pgcat-failover -p scenario=config-unparsable -p hold=60s -o name"))
+	require.Eventually(t, func() bool {
+		broken, err := fault.Broken(t.Context(), cluster)
+		return err == nil && len(broken) > 0
+	}, 2*time.Minute, 200*time.Millisecond, "the Secret was never edited")
+	assert.Contains(t, sh(t, "kubectl get secret argo-pgcat-config -n argo -o jsonpath='{.data}'"), "before-edit", "the undo is in the same patch")
+	sh(t, "argo terminate -n argo "+name)
+	for _, r := range finish(t, name, "config-unparsable") {
+		assert.NotEqual(t, verdict.Pass, r.Verdict)
+	}
+	for range 2 {
+		code, out := exitCode("restore")
+		require.Zero(t, code, out)
+	}
+	assert.Equal(t, before, sh(t, "kubectl get secret argo-pgcat-config -n argo -o jsonpath='{.data}'"))
 	whole(t)
 }
 

@@ -53,6 +53,41 @@ func TestTheSeedsCommands(t *testing.T) {
 	})
 }
 
+// What the seed wanted of http://pgcat:6432/health, on the Service's port 8080; and as the pod's readiness probe where the
+// user wants that, which a later deploy leaves alone.
+func TestHealthByTheService(t *testing.T) {
+	deploy := func() {
+		code, out := exitCode("deploy")
+		require.Zero(t, code, out)
+	}
+	deploy()
+	get := func(path string) (int, string) {
+		resp, err := http.Get("http://localhost:8080" + path)
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(body)
+	}
+	forward(t, "pgcat", 8080)
+	for _, path := range []string{"/health", "/health?shard=1", "/ready"} {
+		code, body := get(path)
+		assert.Equal(t, http.StatusOK, code, path+": "+body)
+	}
+	code, body := get("/connections")
+	assert.Equal(t, http.StatusOK, code)
+	assert.Equal(t, 3, strings.Count(body, "postgres-"), body)
+
+	const probe = "kubectl get deployment pgcat -n argo -o jsonpath='{.spec.template.spec.containers[?(@.name==\"health\")].readinessProbe.httpGet.path}'"
+	sh(t, "kubectl patch deployment pgcat -n argo --patch-file manifests/sidecar/readiness.yaml")
+	t.Cleanup(func() {
+		sh(t, `kubectl patch deployment pgcat -n argo --type=strategic -p '{"spec":{"template":{"spec":{"containers":[{"name":"health","readinessProbe":null}]}}}}'`)
+		deploy()
+	})
+	deploy()
+	assert.Equal(t, "/ready", sh(t, probe))
+}
+
 // The seed's four patches of the Deployment. Each restarts Postgres; its data must be there afterwards.
 func TestTheSeedsPatchesKeepTheData(t *testing.T) {
 	psql := func(sql string) string {

@@ -28,9 +28,11 @@ func TestHEAD(t *testing.T) {
 		require.NoError(t, cluster.Rollout(t.Context(), stack.Deployment, time.Minute))
 	}
 	load("PGCAT_IMAGE= PGCAT_BINARY=pgcat-head")
-	code, out := exitCode("submit", "--scenario", "primary", "--out", t.TempDir())
-	load("")
-	require.Zero(t, code, out)
-	assert.Contains(t, out, "PgCat 1.3.0")
+	defer load("")
+	for _, scenario := range []string{"primary", "config-host"} {
+		code, out := exitCode("submit", "--scenario", scenario, "--out", t.TempDir())
+		require.Zero(t, code, out)
+		assert.Contains(t, out, "PgCat 1.3.0")
+	}
 	whole(t)
 }

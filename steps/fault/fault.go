@@ -6,6 +6,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,26 +23,35 @@ const Postgres = "postgres-failover-test"
 // PostgresPods selects the pods of the test Postgres.
 var PostgresPods = labels.Set{"app": Postgres}
 
-// Fault is one way to break endpoints.
-type Fault interface {
+// Held is something that a run leaves in the cluster until it is taken back.
+type Held interface {
 	// Name is the word for it in a scenario.
 	Name() string
+	// Broken lists what it holds broken now: endpoints, or pgcat.toml.
+	Broken(ctx context.Context, c *kube.Cluster) ([]string, error)
+	// Revert takes back all of it that it finds, and names what it took back. Idempotent.
+	Revert(ctx context.Context, c *kube.Cluster) (undone []string, err error)
+}
+
+// Fault is one way to break endpoints.
+type Fault interface {
+	Held
 	// Summary says in a sentence what it does.
 	Summary() string
 	// RestartsPostgres is true if the server itself ends, and with it every endpoint.
 	RestartsPostgres() bool
-	// Broken lists the endpoints that this fault holds broken now.
-	Broken(ctx context.Context, c *kube.Cluster) ([]string, error)
 	// Inject breaks the endpoints, and writes the undo in the same patch. It does not wait.
 	Inject(ctx context.Context, c *kube.Cluster, endpoints []string) error
 	// Settled tells whether what Kubernetes does about it is over; seen says what was seen.
 	Settled(ctx context.Context, c *kube.Cluster, endpoints []string) (done bool, seen string, err error)
-	// Revert takes back every break of this fault that it finds, and names what it took back. Idempotent.
-	Revert(ctx context.Context, c *kube.Cluster) (undone []string, err error)
 }
 
 // All is every fault there is.
 var All = []Fault{EndpointLabel{}, TemplateLabel{}}
+
+// held is everything that can be held, in the order in which it is taken back: the config first, which PgCat needs in
+// order to find the endpoints again, and faults that replace pods before those that touch the pods.
+var held = []Held{Config{}, TemplateLabel{}, EndpointLabel{}}
 
 // Named finds a fault.
 func Named(name string) (Fault, error) {
@@ -55,10 +65,24 @@ func Named(name string) (Fault, error) {
 	return nil, fmt.Errorf("fault %q is unknown; choose one of %s", name, strings.Join(names, ", "))
 }
 
-// Broken lists what any fault holds broken, as fault/endpoint.
+// Revert takes back all that the cluster holds, and does not stop at the first thing that fails.
+func Revert(ctx context.Context, c *kube.Cluster) (undone []string, err error) {
+	for _, h := range held {
+		done, e := h.Revert(ctx, c)
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("take back %s: %w", h.Name(), e))
+		}
+		for _, d := range done {
+			undone = append(undone, h.Name()+" "+d)
+		}
+	}
+	return undone, err
+}
+
+// Broken lists what is held broken, as fault/endpoint.
 func Broken(ctx context.Context, c *kube.Cluster) ([]string, error) {
 	var out []string
-	for _, f := range All {
+	for _, f := range held {
 		eps, err := f.Broken(ctx, c)
 		if err != nil {
 			return nil, err
@@ -68,6 +92,15 @@ func Broken(ctx context.Context, c *kube.Cluster) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// Nothing is an error if anything is held broken.
+func Nothing(ctx context.Context, c *kube.Cluster) error {
+	broken, err := Broken(ctx, c)
+	if err == nil && len(broken) > 0 {
+		err = fmt.Errorf("look for what is broken already: %s; run `failover restore` first", strings.Join(broken, ", "))
+	}
+	return err
 }
 
 // emptied tells whether the Services of the endpoints have no backends left and those of the others still have.

@@ -66,6 +66,66 @@ func TestAPodBrokenByHandIsMendedToo(t *testing.T) {
 	assert.Equal(t, []string{"pod pg-0: secondary"}, undone)
 }
 
+func secretOf(t *testing.T, c *kube.Cluster) *corev1.Secret {
+	t.Helper()
+	s, err := c.Client.CoreV1().Secrets("argo").Get(t.Context(), fault.ConfigSecret, metav1.GetOptions{})
+	require.NoError(t, err)
+	return s
+}
+
+func withSecret(t *testing.T) *kube.Cluster {
+	t.Helper()
+	c := cluster()
+	_, err := c.Client.CoreV1().Secrets("argo").Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: fault.ConfigSecret, Namespace: "argo"},
+		Data:       map[string][]byte{fault.ConfigKey: []byte("as it was"), "password": []byte("p")}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return c
+}
+
+func TestAnEditOfTheConfigIsUndoneFromTheClusterAlone(t *testing.T) {
+	c, ctx := withSecret(t), t.Context()
+	undone, err := fault.Revert(ctx, c)
+	require.NoError(t, err)
+	assert.Empty(t, undone)
+
+	require.NoError(t, fault.Config{}.Write(ctx, c, []byte("as it was"), []byte("edited")))
+	assert.Equal(t, "edited", string(secretOf(t, c).Data[fault.ConfigKey]))
+	broken, err := fault.Broken(ctx, c)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"config/pgcat.toml"}, broken)
+	assert.ErrorContains(t, fault.Nothing(ctx, c), "run `failover restore` first")
+	assert.ErrorContains(t, fault.Config{}.Write(ctx, c, []byte("edited"), []byte("again")), "earlier edit")
+
+	for range 2 { // idempotent
+		_, err = fault.Revert(ctx, c)
+		require.NoError(t, err)
+		s := secretOf(t, c)
+		assert.Equal(t, map[string][]byte{fault.ConfigKey: []byte("as it was"), "password": []byte("p")}, s.Data, "and no copy is left")
+		assert.Empty(t, s.Annotations)
+	}
+}
+
+func TestWhatSomebodyElseWroteIsTheirs(t *testing.T) {
+	c, ctx := withSecret(t), t.Context()
+	assert.ErrorContains(t, fault.Config{}.Write(ctx, c, []byte("something older"), []byte("edited")), "changed it meanwhile")
+	require.NoError(t, fault.Config{}.Write(ctx, c, []byte("as it was"), []byte("edited")))
+	s := secretOf(t, c)
+	s.Data[fault.ConfigKey] = []byte("theirs")
+	_, err := c.Client.CoreV1().Secrets("argo").Update(ctx, s, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	undone, err := fault.Revert(ctx, c)
+	require.NoError(t, err)
+	require.Len(t, undone, 1)
+	assert.Contains(t, undone[0], "somebody else changed")
+	assert.Equal(t, "theirs", string(secretOf(t, c).Data[fault.ConfigKey]))
+	assert.NoError(t, fault.Nothing(ctx, c))
+}
+
+func TestNoSecretIsNothingBroken(t *testing.T) {
+	assert.NoError(t, fault.Nothing(t.Context(), cluster()))
+}
+
 func TestOnlyOneFaultRestartsPostgres(t *testing.T) {
 	assert.False(t, fault.EndpointLabel{}.RestartsPostgres())
 	assert.True(t, fault.TemplateLabel{}.RestartsPostgres())

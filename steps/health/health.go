@@ -12,10 +12,12 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"pgcat-failover/steps/fault"
 	"pgcat-failover/steps/health/endpoints"
 	"pgcat-failover/steps/options"
 	"pgcat-failover/steps/pooler/pgcat/config"
@@ -33,6 +35,10 @@ GET /ready           200 if PgCat lets its admin in: no Postgres is needed, so t
 GET /connections     how many connections PgCat has to each endpoint of pgcat.toml
 GET /endpoints       those of the first pool, each connection named; with ?dial=1 it makes one new
                      connection to each endpoint as well, and says what it met
+GET /config          the SHA-256 of pgcat.toml as the pod has it now, and whether it can be read
+
+A pgcat.toml that cannot be read changes nothing: PgCat goes on with the one before it, and so do
+these answers; only /config tells.
 
 /health and /ready begin at most one login and one query a second together, however many ask.
 A query on one shard is a client that pins it: with random_healthy, its success is what brings a
@@ -76,9 +82,11 @@ type server struct {
 	observer   observer
 	answers    *asker // of /health
 	readiness  *asker // of /ready
+	mu         sync.Mutex
+	good       *config.Config // the last one that could be read
 }
 
-// Handler answers GET /health, /ready, /connections and /endpoints.
+// Handler answers GET /health, /ready, /connections, /endpoints and /config.
 func Handler(configFile string) http.Handler {
 	p := &pace{}
 	s := &server{configFile: configFile, observer: newObserver(), answers: newAsker(p), readiness: newAsker(p)}
@@ -87,23 +95,49 @@ func Handler(configFile string) http.Handler {
 	mux.HandleFunc("GET /ready", s.ready)
 	mux.HandleFunc("GET /connections", s.connections)
 	mux.HandleFunc("GET /endpoints", s.endpoints)
+	mux.HandleFunc("GET /config", s.config)
 	return mux
 }
 
-// read takes the config as it is now: the kubelet changes a mounted Secret under the pod.
+// read takes the config as it is now: the kubelet changes a mounted Secret under the pod. Where the file cannot be read
+// it takes the last one that could, as PgCat does: a bad file must not take a pod that serves out of its Service.
 func (s *server) read() (*config.Config, error) {
-	data, err := os.ReadFile(s.configFile)
-	if err != nil {
-		return nil, fmt.Errorf("read PgCat's config: %w", err)
+	_, cfg, err := s.file()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.good = cfg
 	}
-	cfg, err := config.Parse(data)
-	if err != nil {
-		return nil, err
+	if s.good != nil {
+		return s.good, nil
+	}
+	return nil, err
+}
+
+func (s *server) file() (data []byte, cfg *config.Config, err error) {
+	if data, err = os.ReadFile(s.configFile); err != nil {
+		return nil, nil, fmt.Errorf("read PgCat's config: %w", err)
+	}
+	if cfg, err = config.Parse(data); err != nil {
+		return data, nil, err
 	}
 	if len(cfg.Pools) == 0 {
-		return nil, fmt.Errorf("read %s: it has no pool", s.configFile)
+		return data, nil, fmt.Errorf("read %s: it has no pool", s.configFile)
 	}
-	return cfg, nil
+	return data, cfg, nil
+}
+
+func (s *server) config(w http.ResponseWriter, _ *http.Request) {
+	data, _, err := s.file()
+	if data == nil && err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	f := endpoints.ConfigFile{SHA256: fault.Sum(data)}
+	if err != nil {
+		f.Error = "it cannot be read as a config" // without the parser's words: they may quote the file
+	}
+	answer(w, http.StatusOK, f)
 }
 
 func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {

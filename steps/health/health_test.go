@@ -81,6 +81,31 @@ func TestABadConfigIsSaidNotGuessed(t *testing.T) {
 	require.ErrorContains(t, err, "500")
 }
 
+// The kubelet brings a new file under a running PgCat. One that cannot be read is refused by PgCat, which goes on; what
+// is said of it must go on too, or a bad file would take a pod that serves out of its Service.
+func TestABadFileUnderARunningPgCat(t *testing.T) {
+	pg := listen(t, "127.0.0.1")
+	file := write(t, fmt.Sprintf(oneShard, 1, port(pg.Addr())))
+	srv := httptest.NewServer(health.Handler(file))
+	t.Cleanup(srv.Close)
+	good, err := endpoints.GetConfig(t.Context(), srv.URL)
+	require.NoError(t, err)
+	assert.Empty(t, good.Error)
+	_, err = endpoints.Get(t.Context(), srv.URL, false)
+	require.NoError(t, err)
+
+	require.NoError(t, os.WriteFile(file, []byte("password = \"s3cret\n["), 0o600))
+	bad, err := endpoints.GetConfig(t.Context(), srv.URL)
+	require.NoError(t, err)
+	assert.NotEmpty(t, bad.Error)
+	assert.NotContains(t, bad.Error, "s3cret")
+	assert.NotEqual(t, good.SHA256, bad.SHA256)
+	list, err := endpoints.Get(t.Context(), srv.URL, true)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	assert.Equal(t, endpoints.DialOK, list[0].Dial)
+}
+
 // The counter lets nobody in: what is counted is how often the sidecar comes.
 func TestManyProbersCostOneLoginASecond(t *testing.T) {
 	pgcat := listen(t, "127.0.0.1")

@@ -70,8 +70,10 @@ type MarkName string
 
 // The marks of a run, in order.
 const (
-	BaselineReady    MarkName = "baseline-ready"
-	FaultRequested   MarkName = "fault-requested"
+	BaselineReady  MarkName = "baseline-ready"
+	FaultRequested MarkName = "fault-requested"
+	// ConfigMounted is made by edits only: PgCat's pod has the edited file, PgCat need not have read it yet.
+	ConfigMounted    MarkName = "config-mounted"
 	FaultEffective   MarkName = "fault-effective"
 	RestoreRequested MarkName = "restore-requested"
 	RestoreEffective MarkName = "restore-effective"

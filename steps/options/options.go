@@ -2,9 +2,11 @@
 package options
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"pgcat-failover/steps/fault"
 	"pgcat-failover/steps/kube"
+	"pgcat-failover/steps/pooler/pgcat/edit"
 	"pgcat-failover/steps/record"
 	"pgcat-failover/steps/scenario"
 	"pgcat-failover/workflows"
@@ -48,8 +51,8 @@ func Connect(c *cli.Context) (*kube.Cluster, error) {
 // Scenario are the flags that choose a scenario and change its numbers.
 func Scenario() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "scenario", Aliases: []string{"s"}, Required: true, Usage: "`name` of the scenario; one of primary, secondary, tertiary, multiple"},
-		&cli.StringFlag{Name: "fault", Usage: "break it by another `fault`: endpoint-label or template-label"},
+		&cli.StringFlag{Name: "scenario", Aliases: []string{"s"}, Required: true, Usage: "`name` of the scenario; one of " + scenarios()},
+		&cli.StringFlag{Name: "fault", Usage: "break its endpoints by another `fault`: endpoint-label or template-label (not for config-*, which edit the config)"},
 		&cli.StringFlag{Name: "baseline", Usage: "how long every client must be served first (`5s`)"},
 		&cli.StringFlag{Name: "hold", Usage: "how long the fault stays (`15s`)"},
 		&cli.StringFlag{Name: "settle", Usage: "how long clients are watched afterwards (`5s`)"},
@@ -60,6 +63,14 @@ func Scenario() []cli.Flag {
 	}
 }
 
+func scenarios() string {
+	names, err := scenario.Names(workflows.Scenarios())
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Join(names, ", ")
+}
+
 // ReadScenario loads the scenario and applies the flags that are set. An empty value leaves the scenario's own, so
 // that a workflow can pass every parameter along.
 func ReadScenario(c *cli.Context) (scenario.Scenario, error) {
@@ -67,10 +78,7 @@ func ReadScenario(c *cli.Context) (scenario.Scenario, error) {
 	if err != nil {
 		return s, Usage(err)
 	}
-	if v := c.String("fault"); v != "" {
-		s.Fault = v
-	}
-	if _, err := fault.Named(s.Fault); err != nil {
+	if err := known(&s, c.String("fault")); err != nil {
 		return s, Usage(err)
 	}
 	durations := map[string]*scenario.Duration{
@@ -89,6 +97,21 @@ func ReadScenario(c *cli.Context) (scenario.Scenario, error) {
 		return s, Usage(fmt.Errorf("--max-failures: %w", err))
 	}
 	return s, Usage(s.Validate())
+}
+
+// known sees that the fault or the edit exists. Another fault takes the place of a scenario's own; a scenario that edits
+// the config has none to be replaced, and a workflow that passes every parameter along passes it one too.
+func known(s *scenario.Scenario, otherFault string) error {
+	if s.Edits() {
+		e, err := edit.Named(s.Edit)
+		if err == nil && e.Breaks != (len(s.Endpoints) > 0) {
+			err = fmt.Errorf("scenario %q: its edit %s and its endpoints %v do not go together", s.Name, s.Edit, s.Endpoints)
+		}
+		return err
+	}
+	s.Fault = cmp.Or(otherFault, s.Fault)
+	_, err := fault.Named(s.Fault)
+	return err
 }
 
 func setDuration(text string, d *scenario.Duration) error {

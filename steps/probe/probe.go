@@ -50,7 +50,7 @@ type Config struct {
 // Run probes until the restore was seen and its settle time is over, and saves the history in the record.
 // What it has seen is saved too when it is ended early.
 func Run(ctx context.Context, cfg Config) error {
-	f, err := fault.Named(cfg.Scenario.Fault)
+	restarts, err := restarts(cfg.Scenario)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, Max(cfg.Scenario.Timing), fmt.Errorf("the probe's own limit of %s", Max(cfg.Scenario.Timing)))
 	defer cancel()
-	p := &prober{Config: cfg, restarts: f.RestartsPostgres(), stack: st, arms: Arms(st.Shards), marks: map[history.MarkName]history.Mark{}}
+	p := &prober{Config: cfg, restarts: restarts, stack: st, arms: Arms(st.Shards), marks: map[history.MarkName]history.Mark{}}
 	p.base = time.Now()
 	p.log = newLog(p.base, len(p.arms))
 	stop := p.start(ctx)
@@ -74,6 +74,18 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	cfg.Logf("probe over: %s in %s", p.log.summary(), end.Sub(p.base).Round(time.Second))
 	return err
+}
+
+// restarts tells whether Postgres ends in the scenario. An edit of the config never ends it.
+func restarts(s scenario.Scenario) (bool, error) {
+	if s.Edits() {
+		return false, nil
+	}
+	f, err := fault.Named(s.Fault)
+	if err != nil {
+		return false, err
+	}
+	return f.RestartsPostgres(), nil
 }
 
 type prober struct {

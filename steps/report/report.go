@@ -24,12 +24,19 @@ func Text(w io.Writer, r verdict.Result) error {
 	fmt.Fprintf(&b, "%s: %s  (%s, run %s)\n", r.Scenario, strings.ToUpper(r.Verdict.String()), r.Title, r.Run)
 	fmt.Fprintf(&b, "  claim    %s\n", r.Claim)
 	fmt.Fprintf(&b, "  parts    %s\n", Parts(r.Facts))
-	if r.Facts.RestartsPostgres {
+	switch {
+	case r.Edit != "":
+		fmt.Fprintf(&b, "  edit     %s\n", broke(r))
+	case r.Facts.RestartsPostgres:
 		fmt.Fprintf(&b, "  fault    %s of %s: RESTARTS POSTGRES, every endpoint drops twice; its figures are not those of an endpoint lost\n", r.Fault, strings.Join(r.Endpoints, " and "))
-	} else {
+	default:
 		fmt.Fprintf(&b, "  fault    %s of %s\n", r.Fault, strings.Join(r.Endpoints, " and "))
 	}
-	fmt.Fprintf(&b, "  times    effective after %s, held %s, proved whole after %s\n\n", sec(r.Saw.ToEffective), sec(r.Saw.Held), sec(r.Saw.ToRestored))
+	mounted := ""
+	if r.Saw.ToMounted > 0 {
+		mounted = fmt.Sprintf("in the pod after %s, ", sec(r.Saw.ToMounted))
+	}
+	fmt.Fprintf(&b, "  times    %seffective after %s, held %s, proved whole after %s\n\n", mounted, sec(r.Saw.ToEffective), sec(r.Saw.Held), sec(r.Saw.ToRestored))
 	arms(&b, r)
 	findings(&b, r)
 	if len(r.Saw.Errors) > 0 {
@@ -44,7 +51,7 @@ func Text(w io.Writer, r verdict.Result) error {
 
 func arms(b *strings.Builder, r verdict.Result) {
 	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "  client\tbefore\twhile cut\twhole run\tlongest outage\n")
+	fmt.Fprintf(tw, "  client\tbefore\twhile held\twhole run\tlongest outage\n")
 	for _, a := range r.Saw.Arms {
 		name := a.Name
 		if a.Broken {
@@ -116,14 +123,27 @@ func row(r verdict.Result) []string {
 		}
 	}
 	if len(r.Saw.Arms) == 0 {
-		return []string{r.Scenario, "-", "-", "-", "-", "-", strings.ToUpper(r.Verdict.String())}
+		return []string{r.Scenario, "-", "-", "-", "-", "-", "-", strings.ToUpper(r.Verdict.String())}
 	}
-	return []string{r.Scenario, strings.Join(r.Endpoints, " + "), outage(r.Saw.MaxOutage, r.Saw.Open),
-		fmt.Sprintf("%d of %d", failed, total), fmt.Sprintf("%d of %d", cutOK, cutTotal), fmt.Sprintf("%d failed", others),
+	cut := "-"
+	if len(r.Endpoints) > 0 {
+		cut = fmt.Sprintf("%d of %d", cutOK, cutTotal)
+	}
+	return []string{r.Scenario, broke(r), sec(r.Saw.ToEffective), outage(r.Saw.MaxOutage, r.Saw.Open),
+		fmt.Sprintf("%d of %d", failed, total), cut, fmt.Sprintf("%d failed", others),
 		strings.ToUpper(r.Verdict.String())}
 }
 
-var heads = []string{"SCENARIO", "CUT", "OUTAGE", "FAILED", "CUT SHARD SERVED", "OTHER SHARDS", "VERDICT"}
+// broke says what was broken in a few words.
+func broke(r verdict.Result) string {
+	what := strings.Join(r.Endpoints, " + ")
+	if r.Edit == "" {
+		return what
+	}
+	return strings.TrimSpace("config: " + r.Edit + " " + what)
+}
+
+var heads = []string{"SCENARIO", "BROKEN", "FELT AFTER", "OUTAGE", "FAILED", "CUT SHARD SERVED", "OTHER SHARDS", "VERDICT"}
 
 // Table writes a line for each run, and the reason below for each that did not pass.
 func Table(w io.Writer, results []verdict.Result) error {
@@ -140,7 +160,8 @@ func Table(w io.Writer, results []verdict.Result) error {
 		fmt.Fprintln(tw, strings.Join(row(r), "\t"))
 	}
 	_ = tw.Flush() // into a strings.Builder, which cannot fail
-	fmt.Fprintf(&b, "\nOUTAGE and FAILED: clients that name no shard, over the whole run. CUT SHARD SERVED: clients pinned to a cut shard, while it was cut.\n")
+	fmt.Fprintf(&b, "\nFELT AFTER: from the change until it was proved to take effect. OUTAGE and FAILED: clients that name no shard, over the whole\n"+
+		"run. CUT SHARD SERVED: clients pinned to a lost shard, while it was lost.\n")
 	for _, r := range results {
 		for _, f := range r.Findings {
 			if f.Verdict != verdict.Pass {

@@ -4,7 +4,6 @@ package restore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,18 +53,11 @@ func (cfg Config) mark(ctx context.Context, name history.MarkName, note string) 
 	return cfg.Record.Mark(ctx, history.Mark{Name: name, At: time.Now(), Note: note})
 }
 
-// Undo takes back every fault that the cluster holds, template faults first: they replace the pods.
+// Undo takes back everything that the cluster holds broken.
 func Undo(ctx context.Context, c *kube.Cluster, logf func(string, ...any)) (undone []string, err error) {
-	for i := range fault.All {
-		f := fault.All[len(fault.All)-1-i]
-		done, e := f.Revert(ctx, c)
-		if e != nil {
-			err = errors.Join(err, fmt.Errorf("take back %s: %w", f.Name(), e))
-		}
-		for _, d := range done {
-			logf("taken back: %s %s", f.Name(), d)
-		}
-		undone = append(undone, done...)
+	undone, err = fault.Revert(ctx, c)
+	for _, d := range undone {
+		logf("taken back: %s", d)
 	}
 	return undone, err
 }
@@ -82,6 +74,9 @@ func prove(ctx context.Context, cfg Config) (string, error) {
 	}
 	st, err := stack.Open(ctx, cfg.Cluster)
 	if err != nil {
+		return "", err
+	}
+	if err := st.Follow(ctx, Limit); err != nil {
 		return "", err
 	}
 	urls, _, err := st.Sidecars(ctx)

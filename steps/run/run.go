@@ -15,6 +15,7 @@ import (
 	"pgcat-failover/steps/assertmetrics"
 	"pgcat-failover/steps/breaklabel"
 	"pgcat-failover/steps/deploy"
+	"pgcat-failover/steps/editconfig"
 	"pgcat-failover/steps/fault"
 	"pgcat-failover/steps/kube"
 	"pgcat-failover/steps/options"
@@ -57,11 +58,7 @@ func action(c *cli.Context) error {
 	if rec == nil {
 		rec = record.Open(cluster, "run-"+sc.Name+"-"+time.Now().UTC().Format("20060102-150405"))
 	}
-	f, err := fault.Named(sc.Fault)
-	if err != nil {
-		return options.Usage(err)
-	}
-	p := player{cluster: cluster, scenario: sc, fault: f, record: rec, logf: options.Logger(c.App.ErrWriter)}
+	p := player{cluster: cluster, scenario: sc, record: rec, logf: options.Logger(c.App.ErrWriter)}
 	result, err := p.play(c.Context, deploy.Config{Cluster: cluster, Image: c.String("image"), CheckOnly: c.Bool("check"), Logf: p.logf})
 	if err != nil {
 		return err
@@ -77,10 +74,12 @@ func action(c *cli.Context) error {
 	return assertmetrics.Exit(result)
 }
 
+// baselineLimit is how long the probe may take until every client was served.
+const baselineLimit = 2 * time.Minute
+
 type player struct {
 	cluster  *kube.Cluster
 	scenario scenario.Scenario
-	fault    fault.Fault
 	record   *record.Record
 	logf     func(string, ...any)
 }
@@ -113,8 +112,7 @@ func (p player) play(ctx context.Context, d deploy.Config) (verdict.Result, erro
 
 // breakAndMend restores whatever happens, Ctrl-C included.
 func (p player) breakAndMend(ctx context.Context) error {
-	err := breaklabel.Run(ctx, breaklabel.Config{Cluster: p.cluster, Fault: p.fault, Endpoints: p.scenario.Endpoints,
-		Record: p.record, Baseline: 2 * time.Minute, Logf: p.logf})
+	err := p.breakIt(ctx)
 	if err == nil {
 		select {
 		case <-ctx.Done():
@@ -124,6 +122,23 @@ func (p player) breakAndMend(ctx context.Context) error {
 	mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), restore.Limit)
 	defer cancel()
 	return errors.Join(err, restore.Run(mend, restore.Config{Cluster: p.cluster, Record: p.record, Logf: p.logf}))
+}
+
+func (p player) breakIt(ctx context.Context) error {
+	if p.scenario.Edits() {
+		cfg, err := editconfig.Of(p.scenario)
+		if err != nil {
+			return err
+		}
+		cfg.Cluster, cfg.Record, cfg.Baseline, cfg.Logf = p.cluster, p.record, baselineLimit, p.logf
+		return editconfig.Run(ctx, cfg)
+	}
+	f, err := fault.Named(p.scenario.Fault)
+	if err != nil {
+		return err
+	}
+	return breaklabel.Run(ctx, breaklabel.Config{Cluster: p.cluster, Fault: f, Endpoints: p.scenario.Endpoints,
+		Record: p.record, Baseline: baselineLimit, Logf: p.logf})
 }
 
 // Save copies a record out of the cluster into a folder: history.json.gz, verdict.json, report.txt.

@@ -64,6 +64,8 @@ type Expect struct {
 	MaxFailures int `json:"maxFailures"`
 	// MaxRecovery is the longest time from the request to restore until clients of a broken shard are served.
 	MaxRecovery Duration `json:"maxRecovery"`
+	// MaxEffect is the longest time from writing an edit until PgCat goes by it, or has refused it.
+	MaxEffect Duration `json:"maxEffect,omitempty"`
 	// MaxRestart takes the place of MaxOutage and MaxRecovery, for every client, where the fault restarts
 	// Postgres: that is Postgres' time, not PgCat's. Zero means DefaultMaxRestart.
 	MaxRestart Duration `json:"maxRestart,omitempty"`
@@ -80,12 +82,31 @@ func (e Expect) Restart() time.Duration {
 	return DefaultMaxRestart
 }
 
+// Reload is how PgCat learns that its file has changed.
+type Reload string
+
+// The ways of it.
+const (
+	// ByItself is what happens after a mere `kubectl apply`: the kubelet brings the file to the pod when it next
+	// looks at it, and autoreload reads it at its next tick.
+	ByItself Reload = "by-itself"
+	// ByCommand is what somebody in a hurry does: the pod is annotated, so that the kubelet looks at once, and PgCat's
+	// admin is told to RELOAD.
+	ByCommand Reload = "by-command"
+)
+
 // Scenario is one experiment: what is broken, and what is claimed.
 type Scenario struct {
-	Name      string   `json:"name"`
-	Title     string   `json:"title"`
-	Claim     string   `json:"claim"`
-	Fault     string   `json:"fault"`
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Claim string `json:"claim"`
+	// Fault breaks the endpoints; a scenario has either a fault or an edit.
+	Fault string `json:"fault,omitempty"`
+	// Edit is a change of pgcat.toml while clients run.
+	Edit string `json:"edit,omitempty"`
+	// Reload is how PgCat learns of an edit.
+	Reload Reload `json:"reload,omitempty"`
+	// Endpoints are those that are lost. An edit may lose none.
 	Endpoints []string `json:"endpoints"`
 	Timing    Timing   `json:"timing"`
 	// Rate is operations per second for each arm of the probe.
@@ -95,6 +116,9 @@ type Scenario struct {
 
 // Breaks tells whether the scenario breaks the endpoint.
 func (s Scenario) Breaks(endpoint string) bool { return slices.Contains(s.Endpoints, endpoint) }
+
+// Edits tells whether the scenario changes the config rather than break endpoints by a fault.
+func (s Scenario) Edits() bool { return s.Edit != "" }
 
 // Interval is the time between two operations of one arm.
 func (s Scenario) Interval() time.Duration { return time.Duration(float64(time.Second) / s.Rate) }
@@ -120,7 +144,7 @@ func (s Scenario) Validate() error {
 	if s.Claim == "" {
 		bad("claim is empty; say in a sentence what must hold")
 	}
-	if len(s.Endpoints) == 0 {
+	if len(s.Endpoints) == 0 && !s.Edits() {
 		bad("endpoints is empty; name at least one of %s", strings.Join(Endpoints, ", "))
 	}
 	for i, e := range s.Endpoints {
@@ -146,10 +170,24 @@ func (s Scenario) Validate() error {
 	if s.Expect.MaxOutage <= 0 || s.Expect.MaxRecovery <= 0 || s.Expect.MaxFailures < 0 {
 		bad("expect: maxOutage and maxRecovery must be over 0, maxFailures at least 0")
 	}
-	if s.Fault == "" {
+	if s.Edits() {
+		s.validateEdit(bad)
+	} else if s.Fault == "" {
 		bad("fault is empty; endpoint-label cuts one endpoint and leaves Postgres alone")
 	}
 	return errors.Join(errs...)
+}
+
+func (s Scenario) validateEdit(bad func(format string, a ...any)) {
+	if s.Fault != "" {
+		bad("has the fault %s and the edit %s; one experiment changes one thing", s.Fault, s.Edit)
+	}
+	if s.Reload != ByItself && s.Reload != ByCommand {
+		bad("reload is %q; say %s or %s", s.Reload, ByItself, ByCommand)
+	}
+	if s.Expect.MaxEffect <= 0 {
+		bad("expect: maxEffect must be over 0")
+	}
 }
 
 // Load reads the scenario of that name from a folder of YAML files.
@@ -173,7 +211,7 @@ func Load(dir fs.FS, name string) (Scenario, error) {
 }
 
 // order is how people tell the story; scenarios that are not named here follow by alphabet.
-var order = []string{"primary", "secondary", "tertiary", "multiple"}
+var order = []string{"primary", "secondary", "tertiary", "multiple", "config-host", "config-shard", "config-pool-size", "config-unparsable"}
 
 // Names lists the scenarios in a folder.
 func Names(dir fs.FS) ([]string, error) {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"pgcat-failover/steps/pooler/pgcat/edit"
 	"pgcat-failover/steps/scenario"
 	"pgcat-failover/workflows"
 )
@@ -48,6 +49,52 @@ func TestParseRefusesWhatItDoesNotUnderstand(t *testing.T) {
 			_, err := scenario.Parse([]byte(override(good, tc.more)))
 			require.ErrorContains(t, err, tc.want)
 		})
+	}
+}
+
+const edits = `
+name: x
+claim: nobody sees it
+edit: pool-size
+reload: by-command
+endpoints: []
+timing: {baseline: 5s, hold: 10s, settle: 5s}
+rate: 10
+expect: {maxOutage: 2s, maxFailures: 0, maxRecovery: 5s, maxEffect: 30s}
+`
+
+func TestAScenarioThatEditsTheConfig(t *testing.T) {
+	s, err := scenario.Parse([]byte(edits))
+	require.NoError(t, err)
+	assert.True(t, s.Edits())
+	for _, tc := range []struct{ story, more, want string }{
+		{"a fault as well", "fault: endpoint-label", "one experiment changes one thing"},
+		{"nobody tells PgCat", "reload: never", "say by-itself or by-command"},
+		{"no limit for the effect", "expect: {maxOutage: 2s, maxFailures: 0, maxRecovery: 5s}", "maxEffect"},
+		{"neither an edit nor endpoints", "edit:", "endpoints is empty"},
+	} {
+		t.Run(tc.story, func(t *testing.T) {
+			_, err := scenario.Parse([]byte(override(edits, tc.more)))
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+}
+
+func TestEveryEditHasItsScenario(t *testing.T) {
+	names, err := scenario.Names(workflows.Scenarios())
+	require.NoError(t, err)
+	for _, e := range edit.All {
+		assert.Contains(t, names, "config-"+e.Name)
+	}
+	for _, n := range names {
+		s, err := scenario.Load(workflows.Scenarios(), n)
+		require.NoError(t, err)
+		assert.Equal(t, strings.HasPrefix(n, "config-"), s.Edits(), "%s: the workflow chooses its step by the name", n)
+		if s.Edits() {
+			e, err := edit.Named(s.Edit)
+			require.NoError(t, err)
+			assert.Equal(t, e.Breaks, len(s.Endpoints) > 0, n)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 )
 
 // Secret holds pgcat.toml and the credentials.
-const Secret = "argo-pgcat-config"
+const Secret = fault.ConfigSecret
 
 // Deployment is PgCat's, and the value of the label app on its pods.
 const Deployment = "pgcat"
@@ -31,15 +31,17 @@ var PgCatPods = labels.Set{"app": Deployment}
 
 // Stack is what was found.
 type Stack struct {
-	Cluster *kube.Cluster
-	Config  *config.Config
-	Raw     []byte // pgcat.toml as it is, with its passwords: never print it
-	Pool    config.Pool
-	User    config.User
-	Shards  []history.Shard
-	pods    []corev1.Pod
-	clients string
-	metrics string
+	Cluster  *kube.Cluster
+	Config   *config.Config
+	Raw      []byte // pgcat.toml as it is, with its passwords: never print it
+	Pool     config.Pool
+	User     config.User
+	Shards   []history.Shard
+	pods     []corev1.Pod
+	clients  string
+	metrics  string
+	reached  map[string]string // admin addresses by pod, once they were wanted
+	sidecars map[string]string // and the sidecars'
 }
 
 // ReadConfig reads and parses the Secret, and picks the pool under test: the first one.
@@ -48,7 +50,7 @@ func ReadConfig(ctx context.Context, c *kube.Cluster) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{Cluster: c, Raw: data["pgcat.toml"]}
+	s := &Stack{Cluster: c, Raw: data[fault.ConfigKey], reached: map[string]string{}, sidecars: map[string]string{}}
 	if s.Config, err = config.Parse(s.Raw); err != nil {
 		return nil, fmt.Errorf("read pgcat.toml of Secret %s: %w", Secret, err)
 	}
@@ -81,6 +83,17 @@ func shards(p config.Pool) []history.Shard {
 	return out
 }
 
+// ShardOf finds the shard that leads to an endpoint.
+func (s *Stack) ShardOf(endpoint string) (history.Shard, error) {
+	for _, sh := range s.Shards {
+		if sh.Endpoint == endpoint {
+			return sh, nil
+		}
+	}
+	return history.Shard{}, fmt.Errorf("look for endpoint %s in pgcat.toml: no shard of pool %s has the host %s; breaking it would prove nothing",
+		endpoint, s.Pool.Name, scenario.ServiceOf(endpoint))
+}
+
 // Open finds the running PgCat and makes its ports reachable for as long as ctx lives.
 func Open(ctx context.Context, c *kube.Cluster) (*Stack, error) {
 	s, err := ReadConfig(ctx, c)
@@ -107,6 +120,18 @@ func (s *Stack) reach(ctx context.Context, port int) (string, error) {
 	return s.Cluster.Reach(ctx, &s.pods[0], port)
 }
 
+// reachOnce keeps the address: out of the cluster each one is a port-forward.
+func (s *Stack) reachOnce(ctx context.Context, known map[string]string, p *corev1.Pod, port int) (string, error) {
+	if addr, ok := known[p.Name]; ok {
+		return addr, nil
+	}
+	addr, err := s.Cluster.Reach(ctx, p, port)
+	if err == nil {
+		known[p.Name] = addr
+	}
+	return addr, err
+}
+
 // Login is a client's login to the pool under test.
 func (s *Stack) Login() pgcat.Login {
 	return pgcat.Login{Addr: s.clients, Database: s.Pool.Name, User: s.User.Username, Password: s.User.Password}
@@ -128,7 +153,7 @@ func (s *Stack) Sidecars(ctx context.Context) (urls, podIPs []string, err error)
 		if !slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == "health" }) {
 			return nil, nil, fmt.Errorf("look for the sidecar in pod %s: it has none, so PgCat's connections cannot be told apart by endpoint; run `failover deploy`", p.Name)
 		}
-		addr, err := s.Cluster.Reach(ctx, p, pgcat.HealthPort)
+		addr, err := s.reachOnce(ctx, s.sidecars, p, pgcat.HealthPort)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -12,6 +12,14 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds())
 
 func list(h *history.History) string { return strings.Join(h.Scenario.Endpoints, " and ") }
 
+// others names the shards that are not cut.
+func others(h *history.History) string {
+	if cuts(h.Scenario) {
+		return "the other shards"
+	}
+	return "each shard"
+}
+
 // most is what clients were told most often.
 func most(t history.Tally) string {
 	text, n := "", 0

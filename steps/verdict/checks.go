@@ -7,6 +7,7 @@ import (
 
 	"pgcat-failover/steps/history"
 	"pgcat-failover/steps/pooler/pgcat"
+	"pgcat-failover/steps/scenario"
 )
 
 type check struct {
@@ -15,20 +16,26 @@ type check struct {
 	// cannot be laid at PgCat's door.
 	ground bool
 	judge  func(*history.History) Finding
+	// of tells whether the scenario claims what the check looks at; nil: every scenario does.
+	of func(scenario.Scenario) bool
 }
+
+// cuts: a scenario in which endpoints are lost.
+func cuts(s scenario.Scenario) bool { return len(s.Endpoints) > 0 }
 
 // checks in the order in which a reader asks: can this be trusted, what was claimed, did it hold.
 var checks = []check{
-	{"evidence", true, evidence},
-	{"healthy-before", true, healthyBefore},
-	{"broken", true, broken},
-	{"exposed", false, exposed},
-	{"survivors", false, survivors},
-	{"failover", false, failover},
-	{"failures", false, failures},
-	{"counters", false, counters},
-	{"recovered", false, recovered},
-	{"rejoined", false, rejoined},
+	{"evidence", true, evidence, nil},
+	{"healthy-before", true, healthyBefore, nil},
+	{"broken", true, broken, cuts},
+	{"effect", false, effect, scenario.Scenario.Edits},
+	{"exposed", false, exposed, cuts},
+	{"survivors", false, survivors, nil},
+	{"failover", false, failover, nil},
+	{"failures", false, failures, nil},
+	{"counters", false, counters, nil},
+	{"recovered", false, recovered, nil},
+	{"rejoined", false, rejoined, cuts},
 }
 
 // minPerWindow is how many operations an arm must have in a window for it to prove anything.
@@ -161,13 +168,39 @@ func broken(h *history.History) Finding {
 	return f
 }
 
+// effect: PgCat went by the edited file, or refused it, in time. The edit step proves that it did; how long it took is
+// read off the marks, all on that step's clock.
+func effect(h *history.History) Finding {
+	limit := h.Scenario.Expect.MaxEffect.Std()
+	f := Finding{Want: fmt.Sprintf("the edit in effect within %s of writing the Secret", seconds(limit))}
+	m, ok := h.Mark(history.FaultEffective)
+	if !ok {
+		f.Verdict, f.Got = Unknown, "it was never in effect"
+		return f
+	}
+	took := between(h, history.FaultRequested, history.FaultEffective)
+	f.Got = fmt.Sprintf("after %s, of which %s until the pod had the file (%s)", seconds(took),
+		seconds(between(h, history.FaultRequested, history.ConfigMounted)), learned(h.Scenario.Reload))
+	if took > limit {
+		f.Verdict, f.Why = Fail, m.Note
+	}
+	return f
+}
+
+func learned(r scenario.Reload) string {
+	if r == scenario.ByCommand {
+		return "the kubelet nudged, PgCat told to RELOAD"
+	}
+	return "the kubelet at its own pace, PgCat by autoreload"
+}
+
 // survivors: clients pinned to the other shards were served all along.
 func survivors(h *history.History) Finding {
 	// No failure, and no wait that a client without a shard would not be allowed: shorter ones are the machine's.
 	w, limit := h.Whole(), h.Scenario.Expect.MaxOutage.Std()
 	t := h.Tally(w, pinnedTo(h, false))
 	d := h.Tally(h.During(), pinnedTo(h, false))
-	f := Finding{Want: fmt.Sprintf("clients pinned to the other shards served throughout: no failure, and no wait over %s", seconds(limit)),
+	f := Finding{Want: fmt.Sprintf("clients pinned to %s served throughout: no failure, and no wait over %s", others(h), seconds(limit)),
 		Got: fmt.Sprintf("%d served, %d failed; while the fault held %d and %d", t.OK, t.Failed, d.OK, d.Failed)}
 	if h.Facts.RestartsPostgres {
 		limit = h.Scenario.Expect.Restart()
@@ -238,6 +271,9 @@ func failures(h *history.History) Finding {
 // counters: PgCat's own counters tell the same story: no query on a broken shard, and some on every other.
 func counters(h *history.History) Finding {
 	f := Finding{Want: "by PgCat's own counters the cut shards answered no query while the fault held, and the others did"}
+	if !cuts(h.Scenario) {
+		f.Want = "by PgCat's own counters every shard answered queries while the edit held"
+	}
 	var got []string
 	for _, sh := range h.Facts.Shards {
 		rise, ok := h.Rise(h.During(), pgcat.Series("stats_total_query_count", sh.Index))
@@ -314,7 +350,7 @@ func rejoined(h *history.History) Finding {
 		}
 	}
 	f.Got = strings.Join(got, ", ")
-	if h.Facts.DefaultShard == "random_healthy" {
+	if h.Facts.DefaultShard == "random_healthy" && !h.Scenario.Edits() { // a reload forgets what failed
 		f.Got += " (the probe's pinned clients brought it back; without one PgCat leaves a shard that failed aside)"
 	}
 	return f

@@ -38,6 +38,7 @@ func see(h *history.History) Saw {
 		s.MaxOutage, s.Open = o.Length(), o.Open
 	}
 	s.ToEffective = between(h, history.FaultRequested, history.FaultEffective)
+	s.ToMounted = between(h, history.FaultRequested, history.ConfigMounted)
 	s.Held = h.During().Length()
 	s.ToRestored = between(h, history.RestoreRequested, history.RestoreEffective)
 	for i, a := range h.Arms {

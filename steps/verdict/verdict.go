@@ -53,7 +53,8 @@ type Result struct {
 	Scenario  string        `json:"scenario"`
 	Title     string        `json:"title"`
 	Claim     string        `json:"claim"`
-	Fault     string        `json:"fault"`
+	Fault     string        `json:"fault,omitempty"`
+	Edit      string        `json:"edit,omitempty"`
 	Endpoints []string      `json:"endpoints"`
 	Verdict   Verdict       `json:"verdict"`
 	Findings  []Finding     `json:"findings"`
@@ -71,6 +72,7 @@ type Saw struct {
 	Arms       []ArmSaw      `json:"arms"`
 	// Times of the run, from the first mark.
 	ToEffective time.Duration `json:"toEffectiveNs"`
+	ToMounted   time.Duration `json:"toMountedNs,omitempty"` // of an edit: until PgCat's pod had the file
 	Held        time.Duration `json:"heldNs"`
 	ToRestored  time.Duration `json:"toRestoredNs"`
 	Errors      []ErrorCount  `json:"errors,omitempty"`
@@ -106,9 +108,12 @@ type ErrorCount struct {
 // Judge runs every check over the history.
 func Judge(h *history.History) Result {
 	r := Result{Run: h.Run, Scenario: h.Scenario.Name, Title: h.Scenario.Title, Claim: h.Scenario.Claim,
-		Fault: h.Scenario.Fault, Endpoints: h.Scenario.Endpoints, Facts: h.Facts, Saw: see(h)}
+		Fault: h.Scenario.Fault, Edit: h.Scenario.Edit, Endpoints: h.Scenario.Endpoints, Facts: h.Facts, Saw: see(h)}
 	missing := "" // the ground that does not hold
 	for _, c := range checks {
+		if c.of != nil && !c.of(h.Scenario) {
+			continue
+		}
 		f := c.judge(h)
 		f.Check = c.name
 		switch {

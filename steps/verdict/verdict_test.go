@@ -184,6 +184,59 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// edited is a run of config-pool-size as it should be: PgCat's pod has the file after 1 s, PgCat goes by it after 2 s.
+func edited() world {
+	w := healthy()
+	w.scenario = scenario.Scenario{Name: "config-pool-size", Edit: "pool-size", Reload: scenario.ByCommand, Rate: 10, Expect: scenario.Expect{
+		MaxOutage: scenario.Duration(2 * time.Second), MaxRecovery: scenario.Duration(5 * time.Second), MaxEffect: scenario.Duration(30 * time.Second)}}
+	w.marks = map[history.MarkName]float64{history.BaselineReady: 0, history.FaultRequested: 5, history.ConfigMounted: 6,
+		history.FaultEffective: 7, history.RestoreRequested: 21, history.RestoreEffective: 22}
+	w.fails = func(int, float64) bool { return false }
+	w.to = func(k int, _ float64) int { return k % 3 }
+	return w
+}
+
+func TestJudgeAnEdit(t *testing.T) {
+	for _, tc := range []struct {
+		story string
+		world func(*world)
+		want  verdict.Verdict
+		check string
+		says  string
+	}{
+		{"nobody sees anything of it", func(*world) {}, verdict.Pass, "effect", "after 2.0 s, of which 1.0 s until the pod had the file"},
+		{"it took too long", func(w *world) {
+			w.scenario.Expect.MaxEffect = scenario.Duration(time.Second)
+		}, verdict.Fail, "effect", "after 2.0 s"},
+		{"PgCat never took it", func(w *world) {
+			delete(w.marks, history.FaultEffective)
+		}, verdict.Unknown, "effect", "never in effect"},
+		{"a client was told an error", func(w *world) {
+			w.fails = func(s int, t float64) bool { return s == history.Unpinned && t > 6.9 && t < 7.05 }
+		}, verdict.Fail, "failures", "1 of"},
+		{"a pinned client was told one", func(w *world) {
+			w.fails = func(s int, t float64) bool { return s == 1 && t > 6.9 && t < 7.05 }
+		}, verdict.Fail, "survivors", "each shard"},
+		{"clients had to wait while pools were built anew", func(w *world) {
+			w.silent = func(s int, t float64) bool { return s == history.Unpinned && t > 7 && t < 10 }
+		}, verdict.Fail, "failover", "3.1 s without an answer"},
+	} {
+		t.Run(tc.story, func(t *testing.T) {
+			w := edited()
+			tc.world(&w)
+			got := verdict.Judge(w.history())
+			require.Equal(t, tc.want, got.Verdict, "%+v", got.Findings)
+			for _, f := range got.Findings {
+				assert.NotContains(t, []string{"broken", "exposed", "rejoined"}, f.Check, "no endpoint is lost: there is nothing to look at")
+				if f.Check == tc.check {
+					assert.Contains(t, f.Got+" "+f.Want, tc.says)
+					assert.Equal(t, tc.want, f.Verdict)
+				}
+			}
+		})
+	}
+}
+
 func TestARunWithoutScrapesIsNotGreen(t *testing.T) {
 	h := healthy().history()
 	for i := range h.Scrapes {

@@ -44,29 +44,52 @@ type Count struct {
 	Connections int    `json:"connections"`
 }
 
+// ConfigFile is the pgcat.toml that PgCat's pod has now: what the kubelet has brought there, whether PgCat took it
+// or not.
+type ConfigFile struct {
+	SHA256 string `json:"sha256"`
+	Error  string `json:"error,omitempty"` // why it cannot be read as a config
+}
+
 // Get asks the sidecar at base (http://host:8080); with dial it makes one new connection to each endpoint first.
 func Get(ctx context.Context, base string, dial bool) ([]Endpoint, error) {
 	url := base + "/endpoints"
 	if dial {
 		url += "?dial=1"
 	}
+	var list []Endpoint
+	err := get(ctx, url, &list)
+	return list, err
+}
+
+// GetConfig asks the sidecar at base which config file the pod has.
+func GetConfig(ctx context.Context, base string) (ConfigFile, error) {
+	var f ConfigFile
+	err := get(ctx, base+"/config", &f)
+	return f, err
+}
+
+func get(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask the sidecar: %w", err)
+		return fmt.Errorf("ask the sidecar: %w", err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the sidecar: %w", err)
+		return fmt.Errorf("ask the sidecar: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var list []Endpoint
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask the sidecar at %s: it answered %s", url, resp.Status)
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return fmt.Errorf("ask the sidecar at %s: it answered %s; it is older than this program, run `failover deploy`", url, resp.Status)
+	default:
+		return fmt.Errorf("ask the sidecar at %s: it answered %s", url, resp.Status)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
-		return nil, fmt.Errorf("read the sidecar's answer: %w", err)
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("read the sidecar's answer: %w", err)
 	}
-	return list, nil
+	return nil
 }
