@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -45,27 +44,21 @@ type Config struct {
 	Image string
 	// CheckOnly changes nothing.
 	CheckOnly bool
-	Logf      func(string, ...any)
+	// Allow are the lint rules of level error that do not stop a deploy.
+	Allow []string
+	Logf  func(string, ...any)
 }
 
 // Run deploys and proves, and tells what it found.
 func Run(ctx context.Context, cfg Config) (history.Facts, error) {
-	if !cfg.CheckOnly {
-		if err := cfg.apply(ctx); err != nil {
-			return history.Facts{}, err
-		}
+	findings, err := cfg.begin(ctx)
+	if err != nil {
+		return history.Facts{}, err
 	}
 	for _, name := range []string{fault.Postgres, stack.Deployment} {
 		if err := cfg.Cluster.Rollout(ctx, name, rolloutLimit); err != nil {
 			return history.Facts{}, err
 		}
-	}
-	broken, err := fault.Broken(ctx, cfg.Cluster)
-	if err != nil {
-		return history.Facts{}, err
-	}
-	if len(broken) > 0 {
-		return history.Facts{}, fmt.Errorf("check the endpoints: %s is broken; run `failover restore`", strings.Join(broken, ", "))
 	}
 	st, err := stack.Open(ctx, cfg.Cluster)
 	if err != nil {
@@ -80,20 +73,36 @@ func Run(ctx context.Context, cfg Config) (history.Facts, error) {
 		}
 	}
 	facts, err := st.Facts(ctx)
+	facts.Findings = findings
 	if err == nil {
 		cfg.Logf("healthy: %s in front of PostgreSQL %s, %d shards answer", facts.PgCatVersion, facts.PostgresVersion, len(facts.Shards))
 	}
 	return facts, err
 }
 
-func (cfg Config) apply(ctx context.Context) error {
+// begin takes back what is broken, looks at the config, and only then changes anything. With CheckOnly it only looks.
+func (cfg Config) begin(ctx context.Context) ([]history.ConfigFinding, error) {
+	if cfg.CheckOnly {
+		if err := fault.Nothing(ctx, cfg.Cluster); err != nil {
+			return nil, err
+		}
+		return cfg.lintConfig(ctx, nil)
+	}
 	if _, err := restore.Undo(ctx, cfg.Cluster, cfg.Logf); err != nil {
-		return err
+		return nil, err
 	}
 	objects, err := Objects(cfg.Image)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	findings, err := cfg.lintConfig(ctx, objects)
+	if err != nil {
+		return nil, err
+	}
+	return findings, cfg.apply(ctx, objects)
+}
+
+func (cfg Config) apply(ctx context.Context, objects []*unstructured.Unstructured) error {
 	for _, obj := range objects {
 		if err := cfg.applyOne(ctx, obj); err != nil {
 			return err

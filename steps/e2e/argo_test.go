@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pgcat-failover/steps/fault"
+	"pgcat-failover/steps/options"
+	"pgcat-failover/steps/submit"
 	"pgcat-failover/steps/verdict"
 )
 
@@ -88,7 +90,7 @@ func TestWithoutDefaultShardPrimaryFails(t *testing.T) {
 	})
 	code, out := exitCode("submit", "--scenario", "primary", "--out", t.TempDir())
 	require.Equal(t, 1, code, out)
-	assert.Contains(t, out, "default-shard-missing")
+	assert.Contains(t, out, "primary failed: rule default-shard-missing")
 	assert.Contains(t, out, `set default_shard = "random_healthy"`)
 	whole(t)
 }
@@ -112,6 +114,47 @@ func TestATerminatedEditIsTakenBack(t *testing.T) {
 	}
 	assert.Equal(t, before, sh(t, "kubectl get secret argo-pgcat-config -n argo -o jsonpath='{.data}'"))
 	whole(t)
+}
+
+// The seed's own config promises a failover by keys that PgCat has never had: a deploy stops on it and changes nothing, a
+// workflow ends at once, and whoever wants it all the same says so.
+func TestAConfigThatPromisesTooMuchStopsTheDeploy(t *testing.T) {
+	code, out := exitCode("lint-config", "--secret", "argo-pgcat-config", "-n", namespace)
+	require.Zero(t, code, out)
+	assert.Contains(t, out, "secret/argo-pgcat-config")
+	pods := func() string { return sh(t, "kubectl get pods -n argo -l app=pgcat -o name") }
+	before := pods()
+	secret(t, func(toml string) string {
+		return strings.Replace(toml, "[general]", "[general]\nautomatic_failover = true", 1)
+	})
+
+	code, out = exitCode("lint-config", "--secret", "argo-pgcat-config", "-n", namespace)
+	assert.Equal(t, 1, code, out)
+	for _, check := range []string{"--check=true", "--check=false"} {
+		code, out = exitCode("deploy", check)
+		assert.Equal(t, 2, code, out)
+		assert.Contains(t, out, "[failover-key-imagined]")
+	}
+	name := strings.TrimSpace(sh(t, "argo submit -n argo --from workflowtemplate/pgcat-failover -p scenario=config-pool-size -o name"))
+	var log bytes.Buffer
+	phase, err := submit.Watch(t.Context(), cluster, name, options.Logger(&log))
+	require.NoError(t, err)
+	assert.Equal(t, wfv1.WorkflowFailed, phase, log.String())
+	assert.Contains(t, sh(t, "argo logs -n argo "+name), "-p allow=failover-key-imagined")
+	assert.Equal(t, before, pods(), "nothing was changed")
+
+	code, out = exitCode("submit", "--scenario", "config-pool-size", "-p", "allow=failover-key-imagined", "--out", t.TempDir())
+	require.Zero(t, code, out)
+	whole(t)
+}
+
+// The steps' own account may read the one Secret, and no other.
+func TestLintConfigWithTheStepsRights(t *testing.T) {
+	as := " --as=system:serviceaccount:argo:failover-steps -n argo"
+	assert.Equal(t, "yes", strings.TrimSpace(sh(t, "kubectl auth can-i get secret/argo-pgcat-config"+as)))
+	out, err := try("kubectl auth can-i get secret/another" + as)
+	require.Error(t, err)
+	assert.Contains(t, out, "no")
 }
 
 // argo stop runs the exit handler; argo terminate does not, and `failover restore` needs nothing but the cluster.

@@ -126,6 +126,16 @@ type Shard struct {
 	Endpoint string `json:"endpoint,omitempty"` // "" if it is none of ours
 }
 
+// ConfigFinding is what one lint rule said of the config under test.
+type ConfigFinding struct {
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"` // error, warning or info
+	Line     int    `json:"line"`     // of pgcat.toml
+	Message  string `json:"message"`
+	Mend     string `json:"mend,omitempty"`
+	Allowed  bool   `json:"allowed,omitempty"` // an error that was let pass
+}
+
 // Facts are what must be known of the parts to read the rest. They hold no secret.
 type Facts struct {
 	PgCatVersion    string  `json:"pgcatVersion,omitempty"` // as SHOW VERSION gives it
@@ -138,6 +148,9 @@ type Facts struct {
 	ConnectTimeout  string  `json:"connectTimeout,omitempty"`
 	Shards          []Shard `json:"shards,omitempty"`
 	Config          string  `json:"config,omitempty"` // pgcat.toml without its passwords
+	// Findings are what the lint rules said of the config, in the order of the file; nil in runs from before there
+	// were rules, empty if they had nothing to say.
+	Findings []ConfigFinding `json:"findings"`
 	// RestartsPostgres is true of a fault that ends the server itself, and with it every endpoint.
 	RestartsPostgres bool `json:"restartsPostgres,omitempty"`
 }

@@ -70,6 +70,16 @@ func configure(c *cli.Context) (Config, error) {
 	return cfg, cfg.check()
 }
 
+// Known refuses a rule that does not exist, and names the nearest one that does.
+func Known(rules []string) error {
+	for _, rule := range rules {
+		if _, ok := lint.Named(rule); !ok {
+			return fmt.Errorf("no rule %q; did you mean %s? docs/lint-rules.md lists them", rule, lint.NearestRule(rule))
+		}
+	}
+	return nil
+}
+
 func (cfg Config) check() error {
 	if (cfg.File == "") == (cfg.Secret == "") {
 		return fmt.Errorf("want FILE or --secret; see `failover lint-config --help`")
@@ -80,10 +90,8 @@ func (cfg Config) check() error {
 	if len(cfg.Mend) > 0 && !cfg.Fix {
 		return fmt.Errorf("--mend goes with --fix")
 	}
-	for _, rule := range slices.Concat(cfg.Allow, cfg.Mend) {
-		if _, ok := lint.Named(rule); !ok {
-			return fmt.Errorf("no rule %q; docs/lint-rules.md lists them", rule)
-		}
+	if err := Known(slices.Concat(cfg.Allow, cfg.Mend)); err != nil {
+		return err
 	}
 	for _, choice := range []struct {
 		flag, value string

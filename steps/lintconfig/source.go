@@ -21,6 +21,7 @@ import (
 	"pgcat-failover/steps/kube"
 	"pgcat-failover/steps/options"
 	"pgcat-failover/steps/pooler/pgcat/lint"
+	"pgcat-failover/steps/stack"
 )
 
 // key is where the Secret keeps PgCat's config.
@@ -155,20 +156,43 @@ func fromCluster(ctx context.Context, cluster *kube.Cluster, cfg *Config) (sourc
 	if !ok {
 		return source{}, options.Usage(fmt.Errorf("read Secret %s: it has no key %s", name, key))
 	}
-	list, err := cluster.Client.AppsV1().Deployments(cluster.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil && !apierrors.IsForbidden(err) {
+	pods, err := mounting(ctx, cluster)
+	if err != nil {
 		return source{}, fmt.Errorf("find the Deployment that mounts Secret %s: %w", name, err)
 	}
-	if err == nil {
-		for _, d := range list.Items {
-			learn(&cfg.Lint, d.Spec.Template.Spec, cfg.Secret)
-		}
+	for _, p := range pods {
+		Learn(&cfg.Lint, p, cfg.Secret)
 	}
 	return source{name: "secret/" + cfg.Secret, toml: toml}, nil
 }
 
-// learn takes from a pod that mounts the Secret what the options do not say yet.
-func learn(opt *lint.Options, pod corev1.PodSpec, secret string) {
+// mounting lists the pods of the namespace's Deployments. Who may not list them may still read PgCat's: the steps'
+// accounts are bound to names.
+func mounting(ctx context.Context, cluster *kube.Cluster) ([]corev1.PodSpec, error) {
+	api := cluster.Client.AppsV1().Deployments(cluster.Namespace)
+	list, err := api.List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		d, err := api.Get(ctx, stack.Deployment, metav1.GetOptions{})
+		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return []corev1.PodSpec{d.Spec.Template.Spec}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []corev1.PodSpec
+	for _, d := range list.Items {
+		out = append(out, d.Spec.Template.Spec)
+	}
+	return out, nil
+}
+
+// Learn takes from a pod that mounts the Secret what the options do not say yet.
+func Learn(opt *lint.Options, pod corev1.PodSpec, secret string) {
 	i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Secret != nil && v.Secret.SecretName == secret })
 	if i < 0 {
 		return

@@ -4,6 +4,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,6 +23,9 @@ func Text(w io.Writer, r verdict.Result) error {
 		fmt.Fprintln(&b, standIn)
 	}
 	fmt.Fprintf(&b, "%s: %s  (%s, run %s)\n", r.Scenario, strings.ToUpper(r.Verdict.String()), r.Title, r.Run)
+	for _, rule := range Cause(r) {
+		fmt.Fprintf(&b, "  cause    rule %s\n", rule)
+	}
 	fmt.Fprintf(&b, "  claim    %s\n", r.Claim)
 	fmt.Fprintf(&b, "  parts    %s\n", Parts(r.Facts))
 	switch {
@@ -39,6 +43,7 @@ func Text(w io.Writer, r verdict.Result) error {
 	fmt.Fprintf(&b, "  times    %seffective after %s, held %s, proved whole after %s\n\n", mounted, sec(r.Saw.ToEffective), sec(r.Saw.Held), sec(r.Saw.ToRestored))
 	arms(&b, r)
 	findings(&b, r)
+	linted(&b, r.Facts.Findings)
 	if len(r.Saw.Errors) > 0 {
 		fmt.Fprintf(&b, "\n  what clients were told\n")
 		for _, e := range r.Saw.Errors {
@@ -76,6 +81,45 @@ func findings(b *strings.Builder, r verdict.Result) {
 		if f.Mend != "" {
 			fmt.Fprintf(b, "%27smend: %s\n", "", f.Mend)
 		}
+	}
+}
+
+// Cause lists the lint rules that explain why a run did not pass, each once.
+func Cause(r verdict.Result) []string {
+	var out []string
+	for _, f := range r.Findings {
+		for _, rule := range f.Rules {
+			if !slices.Contains(out, rule) {
+				out = append(out, rule)
+			}
+		}
+	}
+	return out
+}
+
+// linted tells what the rules said of the config: errors and warnings by line, the rest by number.
+func linted(b *strings.Builder, list []history.ConfigFinding) {
+	if list == nil {
+		return
+	}
+	info := 0
+	fmt.Fprintf(b, "\n  what lint-config says of pgcat.toml\n")
+	for _, f := range list {
+		if f.Severity == "info" {
+			info++
+			continue
+		}
+		allowed := ""
+		if f.Allowed {
+			allowed = ", allowed"
+		}
+		fmt.Fprintf(b, "  %s%s, line %d: %s [%s]\n", f.Severity, allowed, f.Line, f.Message, f.Rule)
+	}
+	if info > 0 {
+		fmt.Fprintf(b, "  %d more that are worth knowing: `failover lint-config --secret`\n", info)
+	}
+	if len(list) == 0 {
+		fmt.Fprintf(b, "  nothing\n")
 	}
 }
 
@@ -163,6 +207,9 @@ func Table(w io.Writer, results []verdict.Result) error {
 	fmt.Fprintf(&b, "\nFELT AFTER: from the change until it was proved to take effect. OUTAGE and FAILED: clients that name no shard, over the whole\n"+
 		"run. CUT SHARD SERVED: clients pinned to a lost shard, while it was lost.\n")
 	for _, r := range results {
+		if rules := Cause(r); len(rules) > 0 {
+			fmt.Fprintf(&b, "\n%s %s: rule %s\n", r.Scenario, ended(r.Verdict), strings.Join(rules, ", rule "))
+		}
 		for _, f := range r.Findings {
 			if f.Verdict != verdict.Pass {
 				fmt.Fprintf(&b, "\n%s, %s: %s\n%s", r.Scenario, f.Check, f.Got, indent("want", f.Want)+indent("why", f.Why)+indent("mend", f.Mend))
@@ -171,6 +218,13 @@ func Table(w io.Writer, results []verdict.Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func ended(v verdict.Verdict) string {
+	if v == verdict.Fail {
+		return "failed"
+	}
+	return "is " + v.String()
 }
 
 func indent(word, text string) string {

@@ -39,6 +39,7 @@ Example:
    failover run --scenario primary`,
 		Flags: slices.Concat(options.Cluster(), options.Scenario(), options.Record(false), []cli.Flag{
 			&cli.BoolFlag{Name: "check", Usage: "do not deploy, only look whether it is healthy"},
+			deploy.AllowFlag(),
 			&cli.StringFlag{Name: "image", Value: deploy.DefaultImage, Usage: "`image` of the steps, for the sidecar"},
 			&cli.StringFlag{Name: "out", Value: "runs", Usage: "`folder` in which the history and the report are saved"},
 		}),
@@ -51,6 +52,10 @@ func action(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	allow, err := deploy.Allowed(c)
+	if err != nil {
+		return err
+	}
 	cluster, rec, err := options.Connected(c)
 	if err != nil {
 		return err
@@ -59,7 +64,7 @@ func action(c *cli.Context) error {
 		rec = record.Open(cluster, "run-"+sc.Name+"-"+time.Now().UTC().Format("20060102-150405"))
 	}
 	p := player{cluster: cluster, scenario: sc, record: rec, logf: options.Logger(c.App.ErrWriter)}
-	result, err := p.play(c.Context, deploy.Config{Cluster: cluster, Image: c.String("image"), CheckOnly: c.Bool("check"), Logf: p.logf})
+	result, err := p.play(c.Context, deploy.Config{Cluster: cluster, Image: c.String("image"), CheckOnly: c.Bool("check"), Allow: allow, Logf: p.logf})
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,8 @@ type Finding struct {
 	Got     string  `json:"got"`
 	Why     string  `json:"why,omitempty"`  // the cause, where it is known
 	Mend    string  `json:"mend,omitempty"` // what to do about it
+	// Rules are the lint rules that found in the config what explains it.
+	Rules []string `json:"rules,omitempty"`
 }
 
 // Result is a run, judged.
@@ -121,6 +123,9 @@ func Judge(h *history.History) Result {
 			missing = c.name
 		case !c.ground && f.Verdict == Fail && missing != "":
 			f.Verdict, f.Why, f.Mend = Unknown, "not laid at PgCat's door: "+missing+" does not hold", ""
+		}
+		if f.Verdict != Pass {
+			f.Rules = explaining(h, c.name)
 		}
 		r.Findings = append(r.Findings, f)
 		r.Verdict = max(r.Verdict, f.Verdict)

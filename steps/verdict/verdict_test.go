@@ -2,6 +2,7 @@ package verdict_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,7 +176,7 @@ func TestJudge(t *testing.T) {
 			for _, f := range got.Findings {
 				if f.Check == tc.check {
 					assert.Equal(t, tc.want, f.Verdict)
-					assert.Contains(t, f.Got+" "+f.Why+" "+f.Mend, tc.says)
+					assert.Contains(t, strings.Join(append(f.Rules, f.Got, f.Why, f.Mend), " "), tc.says)
 					return
 				}
 			}

@@ -1,6 +1,10 @@
 package lint
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/xrash/smetrics"
+)
 
 // Rule is one thing that can be wrong with a pgcat.toml.
 type Rule struct {
@@ -28,6 +32,17 @@ func Named(id string) (Rule, bool) {
 		return Rule{}, false
 	}
 	return rules[i], true
+}
+
+// NearestRule is the rule whose name is most like the given one.
+func NearestRule(id string) string {
+	best, distance := "", -1
+	for _, r := range rules {
+		if d := smetrics.WagnerFischer(id, r.ID, 1, 1, 1); distance < 0 || d < distance {
+			best, distance = r.ID, d
+		}
+	}
+	return best
 }
 
 // Exit codes of PgCat: EX_CONFIG for what it refuses, Rust's own for a panic.
