@@ -86,7 +86,7 @@ func intended(wt *wfv1.WorkflowTemplate) (map[string]time.Duration, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]time.Duration{"probe": baseline + hold + settle, "break-label": baseline}, nil
+	return map[string]time.Duration{"probe": baseline + hold + settle, "break-label": baseline, "edit-config": baseline}, nil
 }
 
 func (b bench) apply(ctx context.Context, list []*wfv1.WorkflowTemplate) error {

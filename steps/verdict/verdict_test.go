@@ -219,7 +219,7 @@ func TestJudgeAnEdit(t *testing.T) {
 		}, verdict.Fail, "survivors", "each shard"},
 		{"clients had to wait while pools were built anew", func(w *world) {
 			w.silent = func(s int, t float64) bool { return s == history.Unpinned && t > 7 && t < 10 }
-		}, verdict.Fail, "failover", "3.1 s without an answer"},
+		}, verdict.Fail, "failover", "3.0 s without an answer"},
 	} {
 		t.Run(tc.story, func(t *testing.T) {
 			w := edited()
