@@ -32,9 +32,10 @@ func TestTheREADMEsGeneratedBlocksAreUpToDate(t *testing.T) {
 	for name, text := range map[string]string{
 		"run": recorded(t, "v1.2.0-primary", "v1.2.0-secondary", "v1.2.0-tertiary", "v1.2.0-multiple",
 			"v1.2.0-config-host", "v1.2.0-config-shard", "v1.2.0-config-pool-size", "v1.2.0-config-unparsable"),
-		"seed":      recorded(t, "v1.2.0-no-default-shard"),
-		"scenarios": scenarioTable(t),
-		"commands":  commandTable(),
+		"seed":       recorded(t, "v1.2.0-no-default-shard"),
+		"seed-table": seedTable(t),
+		"scenarios":  scenarioTable(t),
+		"commands":   commandTable(),
 	} {
 		re := regexp.MustCompile(`(?s)(<!-- begin ` + name + ` -->\n).*(<!-- end ` + name + ` -->)`)
 		require.True(t, re.MatchString(want), name)

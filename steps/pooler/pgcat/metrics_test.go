@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -45,4 +46,24 @@ func TestScrapeSaysWhatToDoWithoutAnExporter(t *testing.T) {
 	defer srv.Close()
 	_, err := pgcat.Scrape(t.Context(), srv.URL, "postgres")
 	require.ErrorContains(t, err, "enable_prometheus_exporter")
+}
+
+// The seed document hopes for four things on port 9930. Health and failovers are not among what PgCat prints: who failed
+// over can only be told by which shard's count of queries rises.
+func TestWhatTheSeedDocumentLooksForInTheMetrics(t *testing.T) {
+	for _, file := range []string{"metrics-v1.2.0.txt", "metrics-head.txt"} {
+		body, err := os.ReadFile("testdata/" + file)
+		require.NoError(t, err)
+		for _, tc := range []struct {
+			hope, series string
+			there        bool
+		}{
+			{"connection pool statistics", `(?m)^pgcat_pools_(cl|sv)_`, true},
+			{"query performance", `(?m)^pgcat_stats_(total|avg)_query_time\{`, true},
+			{"server health", `(?m)^pgcat_[a-z_]*health`, false},
+			{"failover events", `(?m)^pgcat_[a-z_]*failover`, false},
+		} {
+			assert.Equal(t, tc.there, regexp.MustCompile(tc.series).Match(body), "%s: %s", file, tc.hope)
+		}
+	}
 }

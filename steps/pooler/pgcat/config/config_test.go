@@ -38,6 +38,29 @@ func TestParseReadsTheComponentsOwnConfig(t *testing.T) {
 	}
 }
 
+// The seed document's figures, at the places where PgCat reads them: in the pool, where the seed has some, they do nothing.
+func TestTheSeedDocumentsFiguresStandWherePgCatReadsThem(t *testing.T) {
+	c, err := config.Parse(component(t))
+	require.NoError(t, err)
+	p := c.Pools[0]
+	require.Len(t, p.Users, 1)
+	for _, tc := range []struct {
+		key        string
+		want, have any
+	}{
+		{"pool_size", 25, p.Users[0].PoolSize},
+		{"min_pool_size", 5, p.Users[0].MinPoolSize},
+		{"pool_mode", "transaction", p.PoolMode},
+		{"load_balancing_mode", "random", p.LoadBalancingMode},
+		{"healthcheck_delay", 30_000, c.General.HealthcheckDelay},
+		{"connect_timeout", 5000, c.General.ConnectTimeout},
+		{"prometheus_exporter_port", 9930, c.General.PrometheusExporterPort},
+		{"enable_prometheus_exporter", true, c.General.EnablePrometheusExporter},
+	} {
+		assert.Equal(t, tc.want, tc.have, tc.key)
+	}
+}
+
 func TestParse(t *testing.T) {
 	for _, tc := range []struct{ story, in, wantErr string }{
 		{"keys that PgCat ignores are ignored here too", "[general]\nautomatic_failover = true\n", ""},
