@@ -124,7 +124,8 @@ func Judge(h *history.History) Result {
 		case !c.ground && f.Verdict == Fail && missing != "":
 			f.Verdict, f.Why, f.Mend = Unknown, "not laid at PgCat's door: "+missing+" does not hold", ""
 		}
-		if f.Verdict != Pass {
+		// Without its ground a check says nothing of PgCat, so no rule of PgCat's config is its cause either.
+		if f.Verdict != Pass && (c.ground || missing == "") {
 			f.Rules = explaining(h, c.name)
 		}
 		r.Findings = append(r.Findings, f)
