@@ -3,12 +3,11 @@ package lint
 import (
 	"cmp"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"pgcat-failover/steps/pooler/pgcat/config"
 )
 
 // Severity is how bad a finding is.
@@ -143,12 +142,9 @@ func (d *document) finding(r Rule, h hit) Finding {
 
 // show gives a piece of one line without the passwords in it.
 func (d *document) show(s span) string {
-	if d.root == nil { // no TOML: the tree cannot tell where passwords are
-		return string(config.Redact(d.src[s.from:s.to]))
-	}
 	var out strings.Builder
 	at := s.from
-	for _, secret := range d.secrets(d.root, nil) {
+	for _, secret := range d.passwords() {
 		if secret.to <= at || secret.from >= s.to {
 			continue
 		}
@@ -160,6 +156,22 @@ func (d *document) show(s span) string {
 	}
 	out.Write(d.src[at:s.to])
 	return out.String()
+}
+
+// assigned finds what stands after a key that holds a password, to the end of the line.
+var assigned = regexp.MustCompile(`password["']?[ \t]*=[ \t]*([^\r\n]*)`)
+
+// passwords are the places to hide. In a file that is no TOML nobody can tell where a value ends, and a password whose
+// quotes are missing is one way to get there: the rest of the line goes.
+func (d *document) passwords() []span {
+	if d.root != nil {
+		return d.secrets(d.root, nil)
+	}
+	var out []span
+	for _, m := range assigned.FindAllSubmatchIndex(d.src, -1) {
+		out = append(out, span{m[2], m[3]})
+	}
+	return out
 }
 
 // secrets are the places of all values of keys that hold a password, in the order of the file.

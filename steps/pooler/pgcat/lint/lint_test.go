@@ -52,6 +52,18 @@ func TestEveryRuleFindsItsCases(t *testing.T) {
 	}
 }
 
+// A password without its quotes is no TOML, and the one finding shows that line.
+func TestAFileThatIsNoTOMLShowsNoPasswordEither(t *testing.T) {
+	for _, value := range []string{`s3cret`, `"s3cret`, `"s3\qs3cret"`, `"x"s3cret`, `'s3cret`, `12s3cret # ask the DBA`, `"x", "s3cret"`} {
+		for _, key := range []string{"admin_password", `"admin_password"`, "general.admin_password", "{ admin_password"} {
+			found := lint.Lint([]byte("[general]\nhost = \"0.0.0.0\"\n"+key+" = "+value+"\nport = 6432\n"), lint.Options{})
+			require.Equal(t, "not-toml", found[0].Rule, value)
+			assert.NotContains(t, found[0].Source+found[0].Message, "s3cret", value)
+			assert.NotContains(t, found[0].Source+found[0].Message, "DBA", value)
+		}
+	}
+}
+
 // slips are true alarms in PgCat's own samples.
 var slips = map[string][]string{"pgcat.toml": {"pool"}, "go-test.toml": {"general.port"}}
 
