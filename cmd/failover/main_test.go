@@ -37,7 +37,12 @@ func TestExitCodesOfBadInput(t *testing.T) {
 		{"submit --scenario nope", 2},
 		{"submit -p novalue", 2},
 		{"sleep soon", 2},
-		{"restore", 3}, // good input, no cluster
+		{"deploy --allow failover-key-imagine", 2},
+		{"deploy --allow failover-key-imagined,nonsense", 2},
+		{"run --scenario primary --allow nonsense", 2},
+		{"restore", 3},         // good input, no cluster
+		{"deploy --allow=", 3}, // as a workflow passes it on
+		{"deploy --allow failover-key-imagined,trust --allow placeholder", 3},
 	} {
 		assert.Equal(t, tc.want, Main(t.Context(), append([]string{"failover"}, strings.Fields(tc.args)...)), tc.args)
 	}

@@ -113,6 +113,6 @@ func refuse(findings []lint.Finding, allow []string) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return options.Usage(fmt.Errorf("deploy PgCat with the config of Secret %s: it would not do what it says; nothing was changed\n%s\nmend it, or go on in spite of it with --allow %s (in Argo: -p allow=%s)",
+	return options.Usage(fmt.Errorf("deploy PgCat with the config of Secret %s: it would not do what it says; nothing was applied\n%s\nmend it, or go on in spite of it with --allow %s (in Argo: -p allow=%s)",
 		stack.Secret, strings.Join(lines, "\n"), strings.Join(names, ","), strings.Join(names, ",")))
 }

@@ -2,11 +2,13 @@ package deploy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
@@ -47,7 +49,7 @@ func TestWhatStopsADeploy(t *testing.T) {
 	}{
 		{"the shipped config", "", "", nil, nil, "random-healthy-no-rejoin"},
 		{"a key from a blog post that promises a failover", "[general]", "[general]\nautomatic_failover = true", nil,
-			[]string{"failover-key-imagined", "line 2", "automatic_failover", "--allow failover-key-imagined", "nothing was changed"}, ""},
+			[]string{"failover-key-imagined", "line 2", "automatic_failover", "--allow failover-key-imagined", "nothing was applied"}, ""},
 		{"the same in spite of it", "[general]", "[general]\nautomatic_failover = true", []string{"failover-key-imagined"}, nil, "failover-key-imagined"},
 		{"no default_shard: a warning, so that the scenario can show what it does", `default_shard = "random_healthy"`, "", nil, nil, "default-shard-missing"},
 		{"what PgCat exits 78 on", "pool_size = 25", "pool_size = 2", nil, []string{"min-pool-size-over-pool-size"}, ""},
@@ -84,6 +86,37 @@ func TestWhatStopsADeploy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With --check it is the pod that runs which says its grace period and its mount, not the one that a deploy would make.
+func TestACheckLooksAtThePodThatRuns(t *testing.T) {
+	grace := int64(5)
+	cfg := Config{Cluster: with(shipped(t)), CheckOnly: true, Logf: func(string, ...any) {}}
+	own := []string{"shutdown-timeout-over-grace", "autoreload-subpath"}
+	findings, err := cfg.lintConfig(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Empty(t, common(rules(findings), own), "there is none")
+
+	_, err = cfg.Cluster.Client.AppsV1().Deployments("argo").Create(t.Context(), &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: stack.Deployment, Namespace: "argo"},
+		Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &grace,
+			Volumes:    []corev1.Volume{{Name: "c", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: stack.Secret}}}},
+			Containers: []corev1.Container{{Image: "x/pgcat:v1.2.0", VolumeMounts: []corev1.VolumeMount{{Name: "c", SubPath: "pgcat.toml"}}}}}}}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	findings, err = cfg.lintConfig(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Subset(t, rules(findings), own)
+
+	objects, err := Objects("")
+	require.NoError(t, err)
+	cfg.CheckOnly = false
+	findings, err = cfg.lintConfig(t.Context(), objects)
+	require.NoError(t, err)
+	assert.Empty(t, common(rules(findings), own), "the deploy mends that pod")
+}
+
+func common(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
 }
 
 func rules(findings []history.ConfigFinding) []string {

@@ -70,6 +70,8 @@ func TestExitCodes(t *testing.T) {
 		{"nothing", nil, 2, "want FILE or --secret"},
 		{"a flag after the file", []string{bad, "--fix"}, 2, "flags come before it"},
 		{"a rule that is none", []string{"--allow", "x", bad}, 2, `no rule "x"`},
+		{"a rule that is mistyped", []string{"--allow", "failover-keys-imagined", bad}, 2, "did you mean failover-key-imagined?"},
+		{"another", []string{"--allow", "default-shard-mising", bad}, 2, "did you mean default-shard-missing?"},
 		{"a format that is none", []string{"--format", "xml", bad}, 2, "text, json, sarif, github"},
 		{"a fix of a Secret", []string{"--fix", "--secret", "x"}, 2, "--fix writes a FILE"},
 		{"a folder", []string{t.TempDir()}, 3, "is a directory"},
