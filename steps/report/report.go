@@ -97,16 +97,18 @@ func Cause(r verdict.Result) []string {
 	return out
 }
 
-// linted tells what the rules said of the config: errors and warnings by line, the rest by number.
+// linted tells what the rules said of the config: how much, and the errors and warnings by line.
 func linted(b *strings.Builder, list []history.ConfigFinding) {
 	if list == nil {
 		return
 	}
-	info := 0
-	fmt.Fprintf(b, "\n  what lint-config says of pgcat.toml\n")
+	n := map[string]int{}
+	for _, f := range list {
+		n[f.Severity]++
+	}
+	fmt.Fprintf(b, "\n  what lint-config says of pgcat.toml: %s, %s, %s\n", some(n["error"], "error"), some(n["warning"], "warning"), some(n["info"], "note"))
 	for _, f := range list {
 		if f.Severity == "info" {
-			info++
 			continue
 		}
 		allowed := ""
@@ -115,12 +117,13 @@ func linted(b *strings.Builder, list []history.ConfigFinding) {
 		}
 		fmt.Fprintf(b, "  %s%s, line %d: %s [%s]\n", f.Severity, allowed, f.Line, f.Message, f.Rule)
 	}
-	if info > 0 {
-		fmt.Fprintf(b, "  %d more that are worth knowing: `failover lint-config --secret`\n", info)
+}
+
+func some(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
 	}
-	if len(list) == 0 {
-		fmt.Fprintf(b, "  nothing\n")
-	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func count(c verdict.Count) string {
