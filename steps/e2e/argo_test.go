@@ -143,18 +143,22 @@ func TestAConfigThatPromisesTooMuchStopsTheDeploy(t *testing.T) {
 	assert.Contains(t, sh(t, "argo logs -n argo "+name), "-p allow=failover-key-imagined")
 	assert.Equal(t, before, pods(), "nothing was changed")
 
+	code, out = exitCode("deploy", "--allow", "failover-key-imagined")
+	require.Zero(t, code, out)
 	code, out = exitCode("submit", "--scenario", "config-pool-size", "-p", "allow=failover-key-imagined", "--out", t.TempDir())
 	require.Zero(t, code, out)
 	whole(t)
 }
 
-// The steps' own account may read the one Secret, and no other.
+// With the rights of the steps' own account, which may list no Deployments and read the one Secret and no other.
 func TestLintConfigWithTheStepsRights(t *testing.T) {
-	as := " --as=system:serviceaccount:argo:failover-steps -n argo"
-	assert.Equal(t, "yes", strings.TrimSpace(sh(t, "kubectl auth can-i get secret/argo-pgcat-config"+as)))
-	out, err := try("kubectl auth can-i get secret/another" + as)
-	require.Error(t, err)
-	assert.Contains(t, out, "no")
+	file := as(t, "failover-steps")
+	code, out := exitCode("lint-config", "--kubeconfig", file, "-n", namespace, "--secret", "argo-pgcat-config")
+	require.Zero(t, code, out)
+	assert.Contains(t, out, "secret/argo-pgcat-config: 0 errors,")
+	code, out = exitCode("lint-config", "--kubeconfig", file, "-n", namespace, "--secret", "another")
+	assert.Equal(t, 3, code, out)
+	assert.Contains(t, out, "forbidden")
 }
 
 // argo stop runs the exit handler; argo terminate does not, and `failover restore` needs nothing but the cluster.

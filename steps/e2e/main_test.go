@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"pgcat-failover/steps/fault"
 	"pgcat-failover/steps/kube"
@@ -151,6 +152,17 @@ func whole(t *testing.T) {
 			require.False(t, strings.HasPrefix(k, "pgcat-failover/undo"), k)
 		}
 	}
+}
+
+// as writes a kubeconfig that acts with the rights of a service account.
+func as(t *testing.T, account string) string {
+	t.Helper()
+	cfg, err := clientcmd.LoadFromFile(os.Getenv("KUBECONFIG"))
+	require.NoError(t, err)
+	cfg.AuthInfos[cfg.Contexts[cfg.CurrentContext].AuthInfo].Impersonate = "system:serviceaccount:" + namespace + ":" + account
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(*cfg, file))
+	return file
 }
 
 // secret edits pgcat.toml in the Secret for the time of a test.
