@@ -13,8 +13,12 @@ import (
 	"github.com/urfave/cli/v2"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 
 	"pgcat-failover/steps/kube"
@@ -142,4 +146,32 @@ func TestASecretOfTheClusterIsReadWithItsPod(t *testing.T) {
 	out, code = finish(&b, lintconfig.Run(context.Background(), lintconfig.Config{Secret: "other", Format: "text", FailOn: lint.Error}, deps(&b)))
 	assert.Equal(t, 2, code)
 	assert.Contains(t, out, "read Secret n/other: it is not there")
+}
+
+// The steps' accounts may list no Deployments; PgCat's by its name they may read. Who may not even do that is told what
+// the file alone shows.
+func TestAnAccountThatMayNotListStillReadsPgCatsPod(t *testing.T) {
+	grace := int64(5)
+	client := fake.NewClientset(
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: "n"}, Data: map[string][]byte{"pgcat.toml": []byte(broken)}},
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "pgcat", Namespace: "n"}, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{
+			Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &grace, Volumes: []corev1.Volume{
+				{Name: "c", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}}}}}}})
+	forbid := func(verb string) {
+		client.PrependReactor(verb, "deployments", func(k8stesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", nil)
+		})
+	}
+	look := func() string {
+		var b bytes.Buffer
+		out, code := finish(&b, lintconfig.Run(t.Context(), lintconfig.Config{Secret: "s", Format: "text", FailOn: lint.Error},
+			lintconfig.Deps{Out: &b, Cluster: &kube.Cluster{Namespace: "n", Client: client}}))
+		assert.Equal(t, 1, code, out)
+		assert.Contains(t, out, "secret/s:3:1: error: automatic_failover")
+		return out
+	}
+	forbid("list")
+	assert.Contains(t, look(), "grace period 5s")
+	forbid("get")
+	assert.Contains(t, look(), "grace period 30s")
 }
