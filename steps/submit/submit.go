@@ -111,11 +111,12 @@ func build(name string, parameters []string) (*wfv1.Workflow, error) {
 		template = One
 		args = append(args, wfv1.Parameter{Name: "scenario", Value: wfv1.AnyStringPtr(name)})
 	}
+	parameters, err := whole(parameters)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range parameters {
-		k, v, ok := strings.Cut(p, "=")
-		if !ok {
-			return nil, fmt.Errorf("--parameter %q: want name=value", p)
-		}
+		k, v, _ := strings.Cut(p, "=")
 		args = append(args, wfv1.Parameter{Name: k, Value: wfv1.AnyStringPtr(v)})
 	}
 	return &wfv1.Workflow{
@@ -126,6 +127,22 @@ func build(name string, parameters []string) (*wfv1.Workflow, error) {
 			Arguments:           wfv1.Arguments{Parameters: args},
 		},
 	}, nil
+}
+
+// whole puts together again what the flag took apart: it splits at commas, and the value of allow is a list with commas.
+func whole(parameters []string) ([]string, error) {
+	var out []string
+	for _, p := range parameters {
+		switch {
+		case strings.Contains(p, "="):
+			out = append(out, p)
+		case len(out) > 0:
+			out[len(out)-1] += "," + p
+		default:
+			return nil, fmt.Errorf("--parameter %q: want name=value", p)
+		}
+	}
+	return out, nil
 }
 
 // Create submits a workflow and gives its name.
