@@ -34,7 +34,7 @@ type client struct {
 }
 
 func (x *run) dial() *client {
-	conn, err := net.Dial("tcp", x.pooler.address())
+	conn, err := x.pooler.dial()
 	require.NoError(x.t, err)
 	x.t.Cleanup(func() { conn.Close() })
 	return &client{x: x, conn: conn, front: pgproto3.NewFrontend(conn, conn)}
