@@ -191,6 +191,12 @@ func (c *client) ask(sql string) []string {
 	return c.exchange(&pgproto3.Query{String: sql})
 }
 
+// answer is what comes up to ReadyForQuery; what may follow is left for the next to read.
+func (c *client) answer(sql string) []string {
+	c.send(&pgproto3.Query{String: sql})
+	return c.until(patience)
+}
+
 // value is the first column of the only row.
 func (c *client) value(sql string) string {
 	for _, s := range c.ask(sql) {

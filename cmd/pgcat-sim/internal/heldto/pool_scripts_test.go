@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 const backendPID = "select pg_backend_pid()"
@@ -14,7 +16,7 @@ func idleOrder(x *run) {
 	for _, key := range []string{"", "server_round_robin = true", "server_round_robin = false"} {
 		x.shards = nil
 		x.start(conf{general: key, user: "pool_size = 3", shards: []string{x.endpoint(postgres.Address())}})
-		x.step("order of hand-outs: "+orElse(key, "default"), func() []string { return x.handouts() })
+		x.untimed("order of hand-outs: "+orElse(key, "default"), func() []string { return x.handouts() })
 	}
 }
 
@@ -243,4 +245,35 @@ func (x *run) within(d time.Duration, check func() bool) {
 	for time.Now().Before(deadline) && !check() {
 		x.passes(100 * time.Millisecond)
 	}
+}
+
+// times: in which units time is counted, and what a client is called while it waits.
+func times(x *run) {
+	x.start(conf{general: "connect_timeout = 5000", user: "pool_size = 1", shards: []string{x.endpoint(postgres.Address())}})
+	holder, waiter := x.enter("application_name", "holder"), x.enter("application_name", "waiter")
+	holder.query("begin")
+	admin := x.enter("database", "pgcat")
+	waiter.send(&pgproto3.Query{String: "select pg_sleep(0.4)"})
+	x.eventually("it waits", func() bool { return strings.Contains(strings.Join(admin.ask("SHOW CLIENTS"), " "), "waiting") })
+	x.show(admin, "SHOW CLIENTS", 0, 8, 9, 10)
+	x.show(admin, "SHOW POOLS", 12, 13)
+	x.passes(600 * time.Millisecond)
+	holder.query("commit")
+	x.step("the waiter's query", func() []string { return waiter.until(patience) })
+	x.untimed("what it came to", func() []string {
+		totals := strings.Split(x.stats(totalQueryTime, totalWaitTime), "|")
+		return []string{"query_time in ms: " + between(totals[0], 400, 2000), "wait_time in us: " + between(totals[1], 600_000, 4_000_000)}
+	})
+}
+
+// Columns of SHOW STATS.
+const (
+	totalQueryTime = 8
+	totalWaitTime  = 9
+)
+
+func between(number string, least, most int) string {
+	var n int
+	_, _ = fmt.Sscan(number, &n)
+	return fmt.Sprint(least <= n && n <= most)
 }

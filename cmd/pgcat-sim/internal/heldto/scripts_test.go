@@ -67,6 +67,10 @@ var scripts = []script{
 	{"start_with_shard_down", "", startWithShardDown},
 	{"shard_keys_with_a_gap", "", gap},
 	{"exit_codes", "", exitCodes},
+	{"config_path", "", configPath},
+	{"start_waits", "", startWaits},
+	{"slow_login", "", slowLogin},
+	{"times", "", times},
 	{"idle_order", "", idleOrder},
 	{"idle_timeout", "", idleTimeout},
 	{"idle_timeout_refill", "", idleTimeoutRefill},
@@ -513,6 +517,11 @@ func checkoutFailureLimit(x *run) {
 	waiter := x.enter()
 	waiter.query("select 1")
 	waiter.query("select 1")
+	other := x.enter()
+	other.query("select 1")
+	x.untimed("the last failure allowed, and what follows", func() []string {
+		return append(other.answer("select 1"), other.until(aftermath)...)
+	})
 }
 
 // replicas are banned; primaries never.
