@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -32,8 +33,10 @@ type Target struct {
 	Host                     string
 	Port                     uint16
 	Database, User, Password string
-	TLS, VerifyTLS           bool
-	Sockets                  Sockets
+	// Hash is what auth_query knows in the place of a password; nil, or empty: nothing.
+	Hash           func() string
+	TLS, VerifyTLS bool
+	Sockets        Sockets
 	// Statements is how many prepared statements to keep on the server; 0 switches the cache off.
 	Statements int
 	// Cleanup tells whether a server that clients altered is reset at check-in.
@@ -68,10 +71,7 @@ func Dial(ctx context.Context, t Target, stats *observe.ServerStats) (*Server, e
 // that one got, and waits for ever.
 func connect(ctx context.Context, t Target) (*pgconn.HijackedConn, io.Reader, error) {
 	var in io.Reader
-	conn, err := open(ctx, t, func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		in = r
-		return pgproto3.NewFrontend(r, w)
-	})
+	conn, err := open(ctx, t, func(r io.Reader) { in = r })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,7 +81,7 @@ func connect(ctx context.Context, t Target) (*pgconn.HijackedConn, io.Reader, er
 
 // Ask runs one query on a connection of its own.
 func Ask(ctx context.Context, t Target, sql string) (*pgconn.Result, error) {
-	conn, err := open(ctx, t, nil)
+	conn, err := open(ctx, t, func(io.Reader) {})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,8 @@ func Ask(ctx context.Context, t Target, sql string) (*pgconn.Result, error) {
 	return results[0], results[0].Err
 }
 
-func open(ctx context.Context, t Target, frontend pgconn.BuildFrontendFunc) (*pgconn.PgConn, error) {
+// open logs in; raw is told the reader under pgconn's own.
+func open(ctx context.Context, t Target, raw func(io.Reader)) (*pgconn.PgConn, error) {
 	conf, err := pgconn.ParseConfig("sslmode=disable")
 	if err != nil {
 		return nil, fmt.Errorf("prepare login to %s: %w", t.Host, err)
@@ -106,13 +107,15 @@ func open(ctx context.Context, t Target, frontend pgconn.BuildFrontendFunc) (*pg
 	conf.RuntimeParams = map[string]string{"application_name": applicationName}
 	conf.Fallbacks, conf.ValidateConnect, conf.ConnectTimeout = nil, nil, 0
 	conf.DialFunc = t.Sockets.dial
-	if frontend != nil {
-		conf.BuildFrontend = frontend
+	conf.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		raw(r)
+		if hash := t.hash(); hash != "" {
+			h := &hashLogin{hash: hash, r: r, w: w}
+			r, w = h, h
+		}
+		return pgproto3.NewFrontend(r, w)
 	}
-	if t.TLS {
-		preferTLS(conf, t)
-	}
-	conn, err := pgconn.ConnectConfig(ctx, conf)
+	conn, err := preferTLS(ctx, conf, t)
 	if err != nil {
 		slog.Error("Could not connect to server: " + err.Error())
 		return nil, err
@@ -120,11 +123,31 @@ func open(ctx context.Context, t Target, frontend pgconn.BuildFrontendFunc) (*pg
 	return conn, nil
 }
 
-// preferTLS is server_tls: TLS if the server has it, plain if not.
-func preferTLS(conf *pgconn.Config, t Target) {
-	conf.TLSConfig = &tls.Config{ServerName: t.Host, InsecureSkipVerify: !t.VerifyTLS} // upstream's default, too
-	conf.Fallbacks = []*pgconn.FallbackConfig{{Host: t.Host, Port: t.Port}}
+func (t Target) hash() string {
+	if t.Hash == nil || t.Password != "" {
+		return ""
+	}
+	return t.Hash()
 }
+
+// preferTLS is server_tls: TLS if the server has it, plain if it says that it has none. What goes
+// wrong after it said yes, a certificate that cannot be verified above all, is an error: there is no
+// second try without.
+func preferTLS(ctx context.Context, conf *pgconn.Config, t Target) (*pgconn.PgConn, error) {
+	if !t.TLS {
+		return pgconn.ConnectConfig(ctx, conf)
+	}
+	plain := conf.Copy()
+	conf.TLSConfig = &tls.Config{ServerName: t.Host, InsecureSkipVerify: !t.VerifyTLS} // upstream's default, too
+	conn, err := pgconn.ConnectConfig(ctx, conf)
+	if err != nil && strings.Contains(err.Error(), refusedTLS) {
+		return pgconn.ConnectConfig(ctx, plain)
+	}
+	return conn, err
+}
+
+// refusedTLS is pgconn's word for a server without TLS; there is no value to compare with.
+const refusedTLS = "server refused TLS connection"
 
 // Handle is what a cancel request needs to know of a server.
 type Handle struct {

@@ -34,7 +34,7 @@ type client struct {
 }
 
 func (x *run) dial() *client {
-	conn, err := net.Dial("tcp", x.pooler.address())
+	conn, err := x.pooler.dial()
 	require.NoError(x.t, err)
 	x.t.Cleanup(func() { conn.Close() })
 	return &client{x: x, conn: conn, front: pgproto3.NewFrontend(conn, conn)}
@@ -189,6 +189,12 @@ func (c *client) do(does string, messages ...pgproto3.FrontendMessage) {
 // ask is a simple query that must work and that nobody asks about.
 func (c *client) ask(sql string) []string {
 	return c.exchange(&pgproto3.Query{String: sql})
+}
+
+// answer is what comes up to ReadyForQuery; what may follow is left for the next to read.
+func (c *client) answer(sql string) []string {
+	c.send(&pgproto3.Query{String: sql})
+	return c.until(patience)
 }
 
 // value is the first column of the only row.

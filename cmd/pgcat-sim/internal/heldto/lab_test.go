@@ -73,14 +73,23 @@ type kind struct {
 	release string // v1.2.0 or head
 	argv    func(config string) []string
 	env     []string
+	network *network // nil: the one that all share
 }
 
 func standIn(release string) kind {
-	return kind{release, func(c string) []string { return []string{os.Args[0], "--as", release, c} },
-		[]string{reexec + "=1", "GORACE=atexit_sleep_ms=0"}} // the race detector's second at exit would be ours
+	return kind{release: release, argv: func(c string) []string { return []string{os.Args[0], "--as", release, c} },
+		env: []string{reexec + "=1", "GORACE=atexit_sleep_ms=0"}} // the race detector's second at exit would be ours
 }
 
 func (p *pooler) address() string { return fmt.Sprintf("127.0.0.1:%d", p.port) }
+
+func (p *pooler) dial() (c net.Conn, err error) {
+	err = p.kind.network.in(func() error {
+		c, err = net.Dial("tcp", p.address())
+		return err
+	})
+	return c, err
+}
 
 // conf is a pgcat.toml in pieces; each piece is lines.
 type conf struct {
@@ -135,7 +144,7 @@ func launch(t *testing.T, k kind, text func(port, metrics int) string) *pooler {
 	p.cmd.Env = append(os.Environ(), k.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, p.cmd.Start())
+	require.NoError(t, k.network.in(p.cmd.Start))
 	go func() {
 		_ = p.cmd.Wait()
 		p.exited <- p.cmd.ProcessState.ExitCode()
@@ -179,7 +188,7 @@ func tail(s string) string {
 func (p *pooler) ready(t *testing.T) {
 	t.Helper()
 	err := pgtest.Eventually(patience*3, func() error {
-		c, err := net.Dial("tcp", p.address())
+		c, err := p.dial()
 		if err != nil {
 			return err
 		}
@@ -315,8 +324,11 @@ func (x *run) launch(c conf) {
 
 // endpoint adds a proxy and gives its address.
 func (x *run) endpoint(target string) string {
-	p, err := pgtest.NewProxy("127.0.0.1", target)
-	require.NoError(x.t, err)
+	var p *pgtest.Proxy
+	require.NoError(x.t, x.kind.network.in(func() (err error) {
+		p, err = pgtest.NewProxy("127.0.0.1", target)
+		return err
+	}))
 	x.t.Cleanup(p.Close)
 	x.shards = append(x.shards, p)
 	return fmt.Sprintf("127.0.0.1:%d", p.Port)

@@ -67,6 +67,28 @@ var scripts = []script{
 	{"start_with_shard_down", "", startWithShardDown},
 	{"shard_keys_with_a_gap", "", gap},
 	{"exit_codes", "", exitCodes},
+	{"config_path", "", configPath},
+	{"start_waits", "", startWaits},
+	{"slow_login", "", slowLogin},
+	{"times", "", times},
+	{"idle_order", "", idleOrder},
+	{"idle_timeout", "", idleTimeout},
+	{"idle_timeout_refill", "", idleTimeoutRefill},
+	{"server_lifetime", "", serverLifetime},
+	{"pool_times", "", poolTimes},
+	{"least_outstanding", "", leastOutstanding},
+	{"least_outstanding_dead_shard", "", leastOutstandingDeadShard},
+	{"averages", "", averages},
+	{"server_tls", "", serverTLS},
+	{"client_tls", "", clientTLS},
+	{"auth_query", "", authQuery},
+	{"socket_options", "", socketOptions},
+	{"syn_lost", "", synLost},
+	{"syn_lost_all", "", synLostAll},
+	{"pod_lost", "", podLost},
+	{"pod_lost_in_query", "", podLostInQuery},
+	{"pod_lost_health_check", "", podLostHealthCheck},
+	{"client_lost", "", clientLost},
 }
 
 func names(kv ...string) map[string]string {
@@ -495,6 +517,11 @@ func checkoutFailureLimit(x *run) {
 	waiter := x.enter()
 	waiter.query("select 1")
 	waiter.query("select 1")
+	other := x.enter()
+	other.query("select 1")
+	x.untimed("the last failure allowed, and what follows", func() []string {
+		return append(other.answer("select 1"), other.until(aftermath)...)
+	})
 }
 
 // replicas are banned; primaries never.

@@ -57,7 +57,8 @@ type Pool struct {
 	paused  chan struct{} // nil: not paused; closed by Resume
 
 	hashMu sync.RWMutex
-	hash   string // of the client's password, from auth_query
+	hash   string         // of the user's password, from auth_query
+	dials  backend.Target // how its servers are connected to; the rest differs from one to the next
 
 	Statements *StatementCache // nil: prepared statements are passed through
 }

@@ -150,6 +150,7 @@ func (t *Pools) build(c *config.Config, name string, p config.Pool, user config.
 	built := &Pool{
 		settings: settings, bans: newBans(len(p.Shards)), params: backend.NewParams(),
 		Statements: newStatementCache(p.PreparedStatements),
+		dials:      backend.Target{TLS: c.General.ServerTLS, VerifyTLS: c.General.VerifyServer, Sockets: SocketsFor(c)},
 	}
 	built.retain()
 	for _, key := range p.ShardKeys() {
@@ -199,6 +200,7 @@ func (t *Pools) buildShard(c *config.Config, p *Pool, conf config.Pool, key stri
 		if server.Role == config.Replica {
 			replicas++
 		}
+		p.learnHash(a)
 		a.queue = t.newQueue(c, p, conf, a)
 		all = append(all, a)
 		if err := a.queue.begin(c.General.Validate); err != nil {
@@ -222,7 +224,7 @@ func (q *queue) begin(validate bool) error {
 
 func (t *Pools) newQueue(c *config.Config, p *Pool, conf config.Pool, a *Address) *queue {
 	user := p.settings.User
-	target := newTarget(c, conf, user, a)
+	target := newTarget(p, conf, user, a)
 	q := &queue{
 		release: t.release, timing: c.TimingFor(conf, user), max: user.PoolSize,
 		lifo: !c.General.RoundRobin, closed: make(chan struct{}),
@@ -245,12 +247,11 @@ func (t *Pools) newQueue(c *config.Config, p *Pool, conf config.Pool, a *Address
 	return q
 }
 
-func newTarget(c *config.Config, conf config.Pool, user config.User, a *Address) backend.Target {
-	t := backend.Target{
-		Host: a.Host, Port: a.Port, Database: a.Database, User: user.Username,
-		TLS: c.General.ServerTLS, VerifyTLS: c.General.VerifyServer, Sockets: SocketsFor(c),
-		Statements: int(conf.PreparedStatements), Cleanup: conf.CleanupServers,
-	}
+func newTarget(p *Pool, conf config.Pool, user config.User, a *Address) backend.Target {
+	t := p.dials
+	t.Host, t.Port, t.Database, t.User = a.Host, a.Port, a.Database, user.Username
+	t.Hash = p.knownHash
+	t.Statements, t.Cleanup = int(conf.PreparedStatements), conf.CleanupServers
 	if user.ServerUsername != nil {
 		t.User = *user.ServerUsername
 	}

@@ -163,12 +163,25 @@ func (l *login) check(salt, response []byte) error {
 	if password := l.pool.Settings().User.Password; password != nil {
 		return l.compare(response, md5Response(md5Hash(l.user, *password), salt))
 	}
-	hash, err := l.pool.PasswordHash(l.user)
+	return l.checkHash(salt, response)
+}
+
+// checkHash compares with what auth_query said. If that does not fit it is asked once more: the
+// password may have changed in Postgres since.
+func (l *login) checkHash(salt, response []byte) error {
+	hash, err := l.pool.PasswordHash()
+	if err == nil && string(response) != string(md5Response(hash, salt)) {
+		hash, err = l.pool.FreshHash()
+	}
 	if err != nil {
 		slog.Warn("auth_query: " + err.Error())
 		return l.compare(response, nil)
 	}
-	return l.compare(response, md5Response(hash, salt))
+	if err := l.compare(response, md5Response(hash, salt)); err != nil {
+		return err
+	}
+	l.pool.KeepHash(hash)
+	return nil
 }
 
 func (l *login) compare(response, expected []byte) error {
