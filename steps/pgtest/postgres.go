@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"math/rand/v2"
+	"sync/atomic"
 )
 
 // ErrNoPostgres is a machine without PostgreSQL's server programs.
@@ -202,13 +204,33 @@ func (p *Postgres) Ask(database, sql string) (string, error) {
 
 // FreePort is a port of loopback that nobody listens on.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	var last error
+	for range portTries {
+		port := lowestPort + int(nextPort.Add(1)%ports)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+		last = err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("find a free port: %w", last)
 }
+
+// Ports are given out from below those that the kernel gives to outgoing connections (net.ipv4.ip_local_port_range, from
+// 32768): one of these could take a port between its being found free and its being listened on, or while an endpoint is
+// away and is to come back.
+const (
+	lowestPort = 12000
+	ports      = 20000
+	portTries  = 200
+)
+
+// nextPort begins elsewhere in each process: the tests of several packages run at once.
+var nextPort = func() *atomic.Uint64 {
+	n := new(atomic.Uint64)
+	n.Store(uint64(rand.IntN(ports)))
+	return n
+}()
 
 // pollEvery is how often a condition is looked at.
 const pollEvery = 20 * time.Millisecond

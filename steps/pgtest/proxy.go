@@ -1,11 +1,13 @@
 package pgtest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // Proxy is one endpoint: an address of its own in front of a server, that can go away.
@@ -28,10 +30,23 @@ func NewProxy(host, target string) (*Proxy, error) {
 // NewProxyOn is NewProxy with a given port.
 func NewProxyOn(host string, port int, target string) (*Proxy, error) {
 	p := &Proxy{Host: host, Port: port, target: target, open: map[net.Conn]struct{}{}}
-	if err := p.Restore(); err != nil {
-		return nil, err
+	for try := 0; ; try++ {
+		if port == 0 {
+			free, err := FreePort()
+			if err != nil {
+				return nil, err
+			}
+			p.Port = free
+		}
+		err := p.Restore()
+		if err == nil {
+			return p, nil
+		}
+		// Another process may have been quicker with a port that was free a moment ago.
+		if port != 0 || try == portTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, err
+		}
 	}
-	return p, nil
 }
 
 // Restore makes the endpoint answer again, on the port it had.

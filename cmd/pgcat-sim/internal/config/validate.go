@@ -1,11 +1,11 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -168,8 +168,12 @@ func (g General) validateTLS() error {
 	if g.TLSPrivateKey == nil {
 		return bad("tls_certificate is set, but the tls_private_key is not")
 	}
-	if _, err := tls.LoadX509KeyPair(*g.TLSCertificate, *g.TLSPrivateKey); err != nil {
-		return bad("tls_certificate is incorrectly configured: %v", err)
+	// Only whether they can be read: an empty file, or the key of another certificate, is found out
+	// by the first client.
+	for _, path := range []string{*g.TLSCertificate, *g.TLSPrivateKey} {
+		if _, err := os.ReadFile(path); err != nil {
+			return bad("tls_certificate is incorrectly configured: %v", err)
+		}
 	}
 	return nil
 }

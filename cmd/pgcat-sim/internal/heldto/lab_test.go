@@ -165,15 +165,9 @@ func launch(t *testing.T, k kind, text func(port, metrics int) string) *pooler {
 
 // freeMetricsPort: PgCat's port for metrics is a signed 16-bit number.
 func freeMetricsPort(t *testing.T) int {
-	for range 200 {
-		port := 10000 + int(time.Now().UnixNano()/1000%22000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port below 32768")
-	return 0
+	port, err := pgtest.FreePort()
+	require.NoError(t, err)
+	return port
 }
 
 func tail(s string) string {

@@ -81,6 +81,8 @@ var scripts = []script{
 	{"averages", "", averages},
 	{"server_tls", "", serverTLS},
 	{"client_tls", "", clientTLS},
+	{"client_tls_reload", "", clientTLSReload},
+	{"client_tls_files", "", clientTLSFiles},
 	{"auth_query", "", authQuery},
 	{"socket_options", "", socketOptions},
 	{"syn_lost", "", synLost},
@@ -939,7 +941,7 @@ func startWithShardDown(x *run) {
 // gap: shards are numbered by their keys and counted by their number.
 func gap(x *run) {
 	up := x.endpoint(postgres.Address())
-	x.conf = conf{shards: []string{up, up}, general: "connect_timeout = 400"}
+	x.conf = conf{shards: []string{up, up}, general: "connect_timeout = 3000"}
 	x.pooler = launch(x.t, x.kind, func(port, metrics int) string {
 		return strings.Replace(x.conf.text(port, metrics), "shards.1", "shards.2", 1)
 	})

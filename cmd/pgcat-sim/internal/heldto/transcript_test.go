@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,8 +31,12 @@ const (
 
 func (s step) tookLike(other step) bool {
 	allowed := max(toleranceMs, other.Ms/toleranceShare)
-	return s.Ms-other.Ms <= allowed && other.Ms-s.Ms <= allowed
+	return (s.Ms-other.Ms <= allowed || s.started()) && other.Ms-s.Ms <= allowed
 }
+
+// started tells whether the step is a program's start and end. How long a program with the race detector needs to start
+// on a busy machine says nothing of PgCat; that it ends, and with which code, does.
+func (s step) started() bool { return len(s.Sees) == 1 && strings.HasPrefix(s.Sees[0], "exit ") }
 
 // differences lists where got is not what the real one showed.
 func differences(real, got transcript) []string {

@@ -159,11 +159,7 @@ func (p *Pooler) cancel(k clientKey) error {
 	return h.Cancel(context.Background(), pool.SocketsFor(p.Config()))
 }
 
-func (p *Pooler) tlsConfig() (*tls.Config, error) {
-	g := p.Config().General
-	if g.TLSCertificate == nil || g.TLSPrivateKey == nil {
-		return nil, nil
-	}
+func tlsConfig(g config.General) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(*g.TLSCertificate, *g.TLSPrivateKey)
 	if err != nil {
 		return nil, err

@@ -42,18 +42,19 @@ func (p *Pooler) greet(conn net.Conn, adminOnly bool) error {
 
 // secure answers an SSLRequest; after it only a login is taken (rule 5).
 func (p *Pooler) secure(conn net.Conn, adminOnly bool) error {
-	conf, err := p.tlsConfig()
-	if err != nil {
-		return err
-	}
+	general := p.Config().General // one reading: a reload may switch TLS off meanwhile
 	answer := []byte{'N'}
-	if conf != nil {
+	if general.TLSCertificate != nil {
 		answer[0] = 'S'
 	}
 	if _, err := conn.Write(answer); err != nil {
 		return err
 	}
-	if conf != nil {
+	if general.TLSCertificate != nil {
+		conf, err := tlsConfig(general) // the files may have gone bad since the start; TLS is promised by then
+		if err != nil {
+			return err
+		}
 		conn = tls.Server(conn, conf)
 	}
 	code, body, err := readStartup(conn)
