@@ -5,7 +5,6 @@ package breaklabel
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -33,15 +32,7 @@ type Config struct {
 
 // Run breaks and proves. If it cannot prove the break it says so in the record, takes the break back, and fails.
 func Run(ctx context.Context, cfg Config) error {
-	err := run(ctx, cfg)
-	if err == nil || cfg.Record == nil {
-		return err
-	}
-	m := history.Mark{Name: history.Aborted, At: time.Now(), Note: err.Error()}
-	if markErr := cfg.Record.Mark(context.WithoutCancel(ctx), m); markErr != nil {
-		return fmt.Errorf("%w; and: %w", err, markErr)
-	}
-	return err
+	return cfg.Record.GiveUp(ctx, run(ctx, cfg))
 }
 
 func run(ctx context.Context, cfg Config) error {
@@ -62,22 +53,14 @@ func run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	if err := cfg.mark(ctx, history.FaultRequested, cfg.Fault.Name()); err != nil {
+	if err := cfg.Record.Say(ctx, cfg.Logf, history.FaultRequested, cfg.Fault.Name()); err != nil {
 		return err
 	}
 	if err := inject(ctx, cfg, cutter); err != nil {
 		undo(ctx, cfg)
 		return err
 	}
-	return cfg.mark(ctx, history.FaultEffective, cutter.proof())
-}
-
-func (cfg Config) mark(ctx context.Context, name history.MarkName, note string) error {
-	cfg.Logf("%s: %s", name, note)
-	if cfg.Record == nil {
-		return nil
-	}
-	return cfg.Record.Mark(ctx, history.Mark{Name: name, At: time.Now(), Note: note})
+	return cfg.Record.Say(ctx, cfg.Logf, history.FaultEffective, cutter.proof())
 }
 
 func inject(ctx context.Context, cfg Config, cutter *cutter) error {

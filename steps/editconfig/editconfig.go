@@ -38,15 +38,7 @@ type Config struct {
 
 // Run edits and proves. If it cannot prove the edit it says so in the record, takes the edit back, and fails.
 func Run(ctx context.Context, cfg Config) error {
-	err := cfg.run(ctx)
-	if err == nil || cfg.Record == nil {
-		return err
-	}
-	m := history.Mark{Name: history.Aborted, At: time.Now(), Note: err.Error()}
-	if markErr := cfg.Record.Mark(context.WithoutCancel(ctx), m); markErr != nil {
-		return fmt.Errorf("%w; and: %w", err, markErr)
-	}
-	return err
+	return cfg.Record.GiveUp(ctx, cfg.run(ctx))
 }
 
 func (cfg Config) run(ctx context.Context) error {
@@ -67,7 +59,7 @@ func (cfg Config) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := cfg.mark(ctx, history.FaultRequested, cfg.Edit.Summary); err != nil {
+	if err := cfg.Record.Say(ctx, cfg.Logf, history.FaultRequested, cfg.Edit.Summary); err != nil {
 		return err
 	}
 	note, err := cfg.apply(ctx, st, edited)
@@ -75,7 +67,7 @@ func (cfg Config) run(ctx context.Context) error {
 		cfg.undo(ctx)
 		return err
 	}
-	return cfg.mark(ctx, history.FaultEffective, note)
+	return cfg.Record.Say(ctx, cfg.Logf, history.FaultEffective, note)
 }
 
 // edited is the file as it will be.
@@ -109,7 +101,7 @@ func (cfg Config) apply(ctx context.Context, st *stack.Stack, edited []byte) (no
 		return "", err
 	}
 	mounted := fmt.Sprintf("in the pod after %.1f s", time.Since(started).Seconds())
-	if err := cfg.mark(ctx, history.ConfigMounted, mounted); err != nil {
+	if err := cfg.Record.Say(ctx, cfg.Logf, history.ConfigMounted, mounted); err != nil {
 		return "", err
 	}
 	taken, err := cfg.taken(ctx, st, edited)
@@ -181,14 +173,6 @@ func (cfg Config) refused(ctx context.Context, st *stack.Stack) (string, error) 
 		return "", fmt.Errorf("look at what PgCat does after it refused the file: %s", seen)
 	}
 	return "PgCat refused it and goes by the old one", nil
-}
-
-func (cfg Config) mark(ctx context.Context, name history.MarkName, note string) error {
-	cfg.Logf("%s: %s", name, note)
-	if cfg.Record == nil {
-		return nil
-	}
-	return cfg.Record.Mark(ctx, history.Mark{Name: name, At: time.Now(), Note: note})
 }
 
 // undo takes a half-made edit back at once, even if the step is being ended. PgCat follows when `failover restore` makes

@@ -158,11 +158,7 @@ func (p *prober) scrape(ctx context.Context) {
 // follow waits for the baseline, says so, and then for the marks of the other steps until the run is over.
 func (p *prober) follow(ctx context.Context) error {
 	if err := p.baseline(ctx); err != nil {
-		why := history.Mark{Name: history.Aborted, At: time.Now(), Note: err.Error()}
-		if markErr := p.Record.Mark(context.WithoutCancel(ctx), why); markErr != nil {
-			return fmt.Errorf("%w; and: %w", err, markErr)
-		}
-		return err
+		return p.Record.GiveUp(ctx, err)
 	}
 	m, err := p.see(ctx, history.RestoreEffective, Max(p.Scenario.Timing))
 	if err != nil {

@@ -81,6 +81,30 @@ func (r *Record) Mark(ctx context.Context, m history.Mark) error {
 	return r.set(ctx, markPrefix+string(m.Name), m)
 }
 
+// Say logs that something happened and writes it down; without a record (nil) it only logs.
+func (r *Record) Say(ctx context.Context, logf func(string, ...any), name history.MarkName, note string) error {
+	if note != "" {
+		logf("%s: %s", name, note)
+	}
+	if r == nil {
+		return nil
+	}
+	return r.Mark(ctx, history.Mark{Name: name, At: time.Now(), Note: note})
+}
+
+// GiveUp writes down why a step failed, even if it is being ended, so that nobody waits for it and the verdict can tell;
+// it gives the error back. No error, or no record (nil), is nothing to write.
+func (r *Record) GiveUp(ctx context.Context, err error) error {
+	if err == nil || r == nil {
+		return err
+	}
+	m := history.Mark{Name: history.Aborted, At: time.Now(), Note: err.Error()}
+	if markErr := r.Mark(context.WithoutCancel(ctx), m); markErr != nil {
+		return fmt.Errorf("%w; and: %w", err, markErr)
+	}
+	return err
+}
+
 // SetFacts writes down what is known of the parts.
 func (r *Record) SetFacts(ctx context.Context, f history.Facts) error { return r.set(ctx, factsKey, f) }
 

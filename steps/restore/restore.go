@@ -30,7 +30,7 @@ type Config struct {
 
 // Run puts back and proves.
 func Run(ctx context.Context, cfg Config) error {
-	if err := cfg.mark(ctx, history.RestoreRequested, ""); err != nil {
+	if err := cfg.Record.Say(ctx, cfg.Logf, history.RestoreRequested, ""); err != nil {
 		cfg.Logf("%v; restoring all the same", err)
 	}
 	if _, err := Undo(ctx, cfg.Cluster, cfg.Logf); err != nil {
@@ -40,17 +40,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	return cfg.mark(ctx, history.RestoreEffective, note)
-}
-
-func (cfg Config) mark(ctx context.Context, name history.MarkName, note string) error {
-	if note != "" {
-		cfg.Logf("%s: %s", name, note)
-	}
-	if cfg.Record == nil {
-		return nil
-	}
-	return cfg.Record.Mark(ctx, history.Mark{Name: name, At: time.Now(), Note: note})
+	return cfg.Record.Say(ctx, cfg.Logf, history.RestoreEffective, note)
 }
 
 // Undo takes back everything that the cluster holds broken.
