@@ -42,11 +42,13 @@ lab-up: bin ## start the embedded cluster
 lab-down: bin ## take it down, without a trace
 	@$(LAB) down
 
-# What the tests need of a bare Debian machine: a C compiler for -race, and a real Postgres for what is said in SQL (without
-# one those tests are skipped, and say so). Debian's own cluster, which the package would start, is not wanted.
+# What the tests need of a bare Debian machine: a C compiler for -race, a real Postgres for what is said in SQL, and ip and
+# iptables to lose packets with (without these those tests are skipped, and say so). Debian's own cluster, which the package
+# would start, is not wanted.
 .PHONY: test-deps
 test-deps:
 	@missing=; command -v gcc >/dev/null || missing="gcc libc6-dev"; \
+	command -v ip >/dev/null || missing="$$missing iproute2"; command -v iptables >/dev/null || missing="$$missing iptables"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "not installed, and this is not root on Debian: $$missing"; exit 0; fi; \

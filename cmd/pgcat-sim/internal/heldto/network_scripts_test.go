@@ -24,8 +24,10 @@ func (x *run) newNetwork() *network {
 	if os.Geteuid() != 0 {
 		x.t.Skip("packets can only be dropped by root, in a network namespace")
 	}
-	if _, err := exec.LookPath("iptables"); err != nil {
-		x.t.Skip("no iptables to drop packets with: apt-get install iptables")
+	for program, pkg := range map[string]string{"iptables": "iptables", "ip": "iproute2"} {
+		if _, err := exec.LookPath(program); err != nil {
+			x.t.Skipf("no %s to lose packets with: apt-get install %s", program, pkg)
+		}
 	}
 	n := &network{fd: -1}
 	err := onOwnThread(func() error {
