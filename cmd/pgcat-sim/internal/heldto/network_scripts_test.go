@@ -180,11 +180,10 @@ func (x *run) mayEnter() bool {
 func (x *run) deaf() (address string, hear func()) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	must(x, err)
-	must(x, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	must(x, unix.Listen(fd, 0))
-	name, err := unix.Getsockname(fd)
+	port, err := pgtest.FreePort()
 	must(x, err)
-	port := name.(*unix.SockaddrInet4).Port
+	must(x, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}))
+	must(x, unix.Listen(fd, 0))
 	address = fmt.Sprintf("127.0.0.1:%d", port)
 	var fill []net.Conn
 	for range 4 {
@@ -224,8 +223,11 @@ func synLost(x *run) {
 	hear()
 	n := 0
 	_, _ = fmt.Sscan(port, &n)
-	proxy, err := pgtest.NewProxyOn("127.0.0.1", n, postgres.Address())
-	must(x, err)
+	var proxy *pgtest.Proxy
+	must(x, pgtest.Eventually(patience, func() (err error) { // the kernel may not be done with the closed one
+		proxy, err = pgtest.NewProxyOn("127.0.0.1", n, postgres.Address())
+		return err
+	}))
 	x.t.Cleanup(proxy.Close)
 	c.query("set shard to 0")
 	x.untimed("it hears again", func() []string {
