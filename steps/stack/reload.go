@@ -116,7 +116,11 @@ func (s *Stack) Runs(ctx context.Context, cfg *config.Config) (ok bool, seen str
 func Wanted(cfg *config.Config) []pgcat.Database {
 	var out []pgcat.Database
 	for _, p := range cfg.Pools {
-		for _, u := range p.Users {
+		for i, u := range p.Users {
+			// Of two users with one name PgCat keeps the last: its pools are by database and user (src/pool.rs).
+			if slices.ContainsFunc(p.Users[i+1:], func(o config.User) bool { return o.Username == u.Username }) {
+				continue
+			}
 			for _, sh := range p.Shards {
 				for _, srv := range sh.Servers {
 					out = append(out, pgcat.Database{Host: srv.Host, Port: srv.Port, User: u.Username, PoolSize: u.PoolSize})
