@@ -186,6 +186,17 @@ func secret(t *testing.T, edit func(string) string) {
 	})
 }
 
+// fresh gives PgCat new pods when the test is over: of a Postgres that was restarted it keeps connections that are dead,
+// five for each shard, and each costs the client that is handed it its query. The tests that follow are not about that.
+func fresh(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		out, err := command("kubectl", "rollout", "restart", "deployment/"+stack.Deployment, "-n", namespace).CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.NoError(t, cluster.Rollout(context.Background(), stack.Deployment, time.Minute))
+	})
+}
+
 // forward starts the seed's port-forward and gives the address once it answers.
 func forward(t *testing.T, service string, port int) {
 	t.Helper()

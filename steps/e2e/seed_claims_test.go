@@ -89,6 +89,7 @@ func TestTheSeedsAddressesInsideTheCluster(t *testing.T) {
 
 // The seed document's scenarios 1 to 3 by its own patches, with its own two commands to watch them.
 func TestTheSeedsScenarios(t *testing.T) {
+	fresh(t)
 	const psql = "kubectl exec deployment/pgcat -n argo -- psql -h localhost -p 6432 -U postgres -d postgres -At"
 	for shard, e := range scenario.Endpoints {
 		t.Run(e, func(t *testing.T) {
@@ -135,7 +136,7 @@ func TestTheSeedsScenarios(t *testing.T) {
 			}, time.Minute, 500*time.Millisecond)
 			sh(t, "kill $(cat "+pid+")")
 			require.NoError(t, logs.Wait(), "grep found nothing")
-			assert.Regexp(t, fmt.Sprintf(`Connection checkout error for instance Address .*host: "%s\..*shard: %d,`, label, shard), seen.String())
+			assert.Regexp(t, fmt.Sprintf(`Connection checkout error for instance Address .*host: \\?"%s\..*shard: %d,`, label, shard), seen.String())
 			assert.NotContains(t, strings.ToLower(seen.String()), "failover", "a word that PgCat never logs")
 			whole(t)
 		})

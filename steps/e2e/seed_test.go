@@ -90,6 +90,7 @@ func TestHealthByTheService(t *testing.T) {
 
 // The seed's four patches of the Deployment. Each restarts Postgres; its data must be there afterwards.
 func TestTheSeedsPatchesKeepTheData(t *testing.T) {
+	fresh(t)
 	psql := func(sql string) string {
 		return strings.TrimSpace(sh(t, `kubectl exec deployment/postgres-failover-test -n argo -- psql -h /var/run/postgresql -U postgres -Atc "`+sql+`"`))
 	}
@@ -121,6 +122,7 @@ func TestTheSeedsPatchesKeepTheData(t *testing.T) {
 
 // The seed's way as a fault of its own: the report must say that it restarted Postgres.
 func TestTemplateLabelIsAnotherFault(t *testing.T) {
+	fresh(t)
 	code, out := exitCode("run", "--scenario", "secondary", "--fault", "template-label", "--hold", "10s", "--out", t.TempDir())
 	assert.Contains(t, out, "RESTARTS POSTGRES")
 	require.Zero(t, code, out)

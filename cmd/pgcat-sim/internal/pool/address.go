@@ -4,6 +4,7 @@ package pool
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"pgcat-failover/cmd/pgcat-sim/internal/config"
@@ -33,6 +34,13 @@ func (a *Address) Name() string {
 		return fmt.Sprintf("%s_shard_%d_primary", a.Pool, a.Shard)
 	}
 	return fmt.Sprintf("%s_shard_%d_%s_%d", a.Pool, a.Shard, a.Role, a.ReplicaNumber)
+}
+
+// String is the address as PgCat's log shows it, less the counters: people grep for shard and host in it.
+func (a *Address) String() string {
+	role := string(a.Role)
+	return fmt.Sprintf("Address { host: %q, port: %d, shard: %d, database: %q, role: %s, replica_number: %d, address_index: %d, username: %q, pool_name: %q }",
+		a.Host, a.Port, a.Shard, a.Database, strings.ToUpper(role[:1])+role[1:], a.ReplicaNumber, a.Index, a.User, a.Pool)
 }
 
 // Errors is the count that random_healthy sorts by.

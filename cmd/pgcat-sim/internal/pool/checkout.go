@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -107,7 +108,7 @@ func (p *Pool) try(a *Address, began time.Time, client *observe.ClientStats) *ba
 	}
 	s, err := a.queue.get()
 	if err != nil {
-		slog.Error("Connection checkout error for instance", "address", a.Name(), "host", a.Host, "error", err)
+		slog.Error(fmt.Sprintf("Connection checkout error for instance %s, error: %v", a, err))
 		p.Fail(a, FailedCheckout, client)
 		a.Stats.Error()
 		client.CheckoutOver(false)
