@@ -163,6 +163,7 @@ func TestLintConfigWithTheStepsRights(t *testing.T) {
 
 // argo stop runs the exit handler; argo terminate does not, and `failover restore` needs nothing but the cluster.
 func TestStopAndTerminateLeaveNothingBroken(t *testing.T) {
+	fresh(t)
 	for _, how := range []string{"stop", "terminate"} {
 		t.Run(how, func(t *testing.T) {
 			name := strings.TrimSpace(sh(t, "argo submit -n argo --from workflowtemplate/pgcat-failover -p scenario=multiple -p hold=60s -o name"))

@@ -186,8 +186,9 @@ func secret(t *testing.T, edit func(string) string) {
 	})
 }
 
-// fresh gives PgCat new pods when the test is over: of a Postgres that was restarted it keeps connections that are dead,
-// five for each shard, and each costs the client that is handed it its query. The tests that follow are not about that.
+// fresh gives PgCat new pods when the test is over: of a Postgres that was restarted, or an endpoint that was cut, it keeps
+// connections that are dead, up to five for each shard, and each costs the client that is handed it its query. The tests
+// that follow are not about that.
 func fresh(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {

@@ -139,6 +139,7 @@ func TestRunFromALaptop(t *testing.T) {
 
 // Ctrl-C in the middle of the break, of both ways to run: everything is put back before the program ends.
 func TestCtrlCPutsEverythingBack(t *testing.T) {
+	fresh(t)
 	for _, command := range []string{"run", "submit"} {
 		t.Run(command, func(t *testing.T) {
 			c := exec.Command(failover, command, "--scenario", "primary", "--out", t.TempDir())
@@ -160,6 +161,7 @@ func TestCtrlCPutsEverythingBack(t *testing.T) {
 }
 
 func TestDeployChecksWithoutChanging(t *testing.T) {
+	fresh(t)
 	code, out := exitCode("deploy", "--check")
 	require.Zero(t, code, out)
 	code, out = exitCode("break-label", "--endpoint", "tertiary")
