@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -63,11 +64,11 @@ values.yaml has the flags' names in another spelling: {endpoints: [a:5432, b:543
 }
 
 func number(name string, byDefault int, usage string) cli.Flag {
-	return &cli.IntFlag{Name: name, Usage: fmt.Sprintf("%s (default: %d)", usage, byDefault), DefaultText: " "}
+	return &cli.IntFlag{Name: name, Usage: usage, DefaultText: strconv.Itoa(byDefault)}
 }
 
 func span(name string, byDefault metav1.Duration, usage string) cli.Flag {
-	return &cli.DurationFlag{Name: name, Usage: fmt.Sprintf("%s (default: %s)", usage, byDefault.Duration), DefaultText: " "}
+	return &cli.DurationFlag{Name: name, Usage: usage, DefaultText: byDefault.Duration.String()}
 }
 
 func action(c *cli.Context) error {

@@ -33,7 +33,16 @@ func command(code *int) *cli.App {
 		Name:      "pgcat-sim",
 		Usage:     "a stand-in for PgCat, for tests; not PgCat",
 		ArgsUsage: "[pgcat.toml]",
-		Version:   release.V120.Number(),
+		Description: `Serves as PgCat would with the same file: clients on general.port, metrics on
+general.prometheus_exporter_port. SIGHUP reloads, SIGINT lets clients finish, SIGTERM ends it.
+
+Example, with a new config, which needs no Postgres to start:
+   echo app > user; echo secret > password
+   failover render-config --endpoint localhost:5432 --endpoint localhost:5433 --database app \
+      --username-file user --password-file password --min-pool-size 0 --out pgcat.toml
+   pgcat-sim --as head pgcat.toml
+   curl -s http://127.0.0.1:9930/metrics | grep pgcat_sim_info`,
+		Version: release.V120.Number(),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "as", Value: string(release.V120), EnvVars: []string{"PGCAT_SIM_AS"},
 				Usage: "the PgCat to behave as: v1.2.0 or head"},
