@@ -84,7 +84,7 @@ func setLog(level, format string) error {
 		level = "debug"
 	}
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return fmt.Errorf("read --log-level: %w", err)
+		return fmt.Errorf("read --log-level: %q is no level; use error, warn, info or debug", level)
 	}
 	var h slog.Handler = slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: l})
 	if format == "structured" {
