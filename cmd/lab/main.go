@@ -51,7 +51,7 @@ func newApp() *cli.App {
 		Usage: "a throw-away Kubernetes cluster with Argo Workflows on this machine",
 		Description: "Example:\n  go run ./cmd/lab up && export KUBECONFIG=/var/lib/pgcat-failover-lab/kubeconfig\n\n" +
 			"LAB_NAME=other makes a second lab beside the first. The environment also knows\n" +
-			"PGCAT_IMAGE and PGCAT_BINARY (see \"lab pgcat --help\") and XDG_CACHE_HOME.",
+			"PGCAT_IMAGE, PGCAT_BINARY and PGCAT_SIM_AS (see \"lab pgcat --help\") and XDG_CACHE_HOME.",
 		HideVersion:    true,
 		ExitErrHandler: func(*cli.Context, error) {}, // main maps errors to exit codes
 		OnUsageError:   usageError,

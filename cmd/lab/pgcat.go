@@ -17,7 +17,8 @@ func pgcatCommand() *cli.Command {
 		Name:  "pgcat",
 		Usage: "tell which PgCat the lab would run",
 		Description: "The first that can be had: PGCAT_IMAGE (a reference or a tar file), the program pgcat on\n" +
-			"PATH (PGCAT_BINARY names another), the stand-in of this project. Exits 3 if there is none.\n\n" +
+			"PATH (PGCAT_BINARY names another), the stand-in of this project (as v1.2.0; PGCAT_SIM_AS=head is\n" +
+			"the other that it knows). Exits 3 if there is none.\n\n" +
 			"Example:\n  PGCAT_BINARY=/opt/pgcat/bin/pgcat go run ./cmd/lab pgcat --json",
 		Flags:  []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
 		Action: tellPgCat,

@@ -63,6 +63,9 @@ func (b *Builder) Build(ctx context.Context, spec Spec, all []Spec) (Built, erro
 	if spec.WantsPgCat() && b.PgCat.Image != nil {
 		return b.adopt(spec)
 	}
+	if spec.WantsPgCat() {
+		spec.Env = slices.Concat(spec.Env, b.PgCat.Env)
+	}
 	sources, err := b.sources(ctx, spec)
 	if err != nil {
 		return Built{}, fmt.Errorf("build the image %s: %w", spec.Folder, err)

@@ -60,12 +60,16 @@ func TestAnotherProgramGivesAnotherImage(t *testing.T) {
 }
 
 func TestTheImageTellsItsSource(t *testing.T) {
-	built, err := builder(t).Build(context.Background(), spec, nil)
+	b := builder(t)
+	b.PgCat.Env = []string{"PGCAT_SIM_AS=head"}
+	built, err := b.Build(context.Background(), spec, nil)
 	require.NoError(t, err)
 	img, err := archive.Open(built.Tar, t.TempDir())
 	require.NoError(t, err)
 	config, err := img.ConfigFile()
 	require.NoError(t, err)
+	require.Contains(t, config.Config.Env, "PGCAT_SIM_AS=head")
+	require.NotContains(t, spec.Env, "PGCAT_SIM_AS=head")
 	require.Equal(t, "binary", config.Config.Labels["pgcat-failover/source"])
 	require.Equal(t, "pgcat 1.2.0", config.Config.Labels["org.opencontainers.image.version"])
 	require.Equal(t, "999", config.Config.User)

@@ -42,6 +42,10 @@ const registryTimeout = 20 * time.Second
 // PgCat.
 const standIn = "./cmd/pgcat-sim"
 
+// standsFor is the variable from which the stand-in takes the version that it
+// behaves as.
+const standsFor = "PGCAT_SIM_AS"
+
 // Found is a PgCat.
 type Found struct {
 	Source  Source   `json:"source"`
@@ -49,12 +53,14 @@ type Found struct {
 	Version string   `json:"version,omitempty"` // as `pgcat --version` says it
 	Image   v1.Image `json:"-"`                 // set with FromImage
 	Package string   `json:"-"`                 // set with FromStandIn
+	Env     []string `json:"-"`                 // what its image has in its environment besides
 }
 
 // Finder looks for a PgCat. The zero value finds none.
 type Finder struct {
 	ImageRef string // PGCAT_IMAGE: a reference, or the path of a tar file
 	Binary   string // PGCAT_BINARY: a path, or a name on PATH
+	StandFor string // PGCAT_SIM_AS: the PgCat that the stand-in behaves as
 	Repo     string
 	Scratch  string // where tar files are unpacked
 	Warn     func(format string, args ...any)
@@ -66,7 +72,7 @@ func FromEnv(repo, scratch string, warn func(string, ...any)) Finder {
 	if binary == "" {
 		binary = "pgcat"
 	}
-	return Finder{ImageRef: os.Getenv("PGCAT_IMAGE"), Binary: binary, Repo: repo, Scratch: scratch, Warn: warn}
+	return Finder{ImageRef: os.Getenv("PGCAT_IMAGE"), Binary: binary, StandFor: os.Getenv(standsFor), Repo: repo, Scratch: scratch, Warn: warn}
 }
 
 // Find returns the first PgCat that can be had. One that was asked for and
@@ -156,5 +162,15 @@ func (f Finder) standIn(context.Context) (Found, error) {
 	if _, err := os.Stat(filepath.Join(f.Repo, standIn)); err != nil {
 		return Found{}, errors.New("this clone has no stand-in (cmd/pgcat-sim)")
 	}
-	return Found{Source: FromStandIn, Path: standIn, Package: standIn, Version: "stand-in"}, nil
+	found := Found{Source: FromStandIn, Path: standIn, Package: standIn, Version: "stand-in"}
+	switch f.StandFor {
+	case "":
+		return found, nil
+	case "v1.2.0", "head":
+		found.Version += " for " + f.StandFor
+		found.Env = []string{standsFor + "=" + f.StandFor}
+		return found, nil
+	}
+	// The stand-in would say so itself, but from a pod that starts over and over.
+	return Found{}, fmt.Errorf("%s is %q; use v1.2.0 or head", standsFor, f.StandFor)
 }

@@ -140,6 +140,19 @@ func TestTheStandInComesLast(t *testing.T) {
 	require.Equal(t, standIn, found.Package)
 }
 
+func TestTheStandInBehavesAsTheVersionThatIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.Binary, w.StandFor = "pgcat-of-nobody", "head"
+	found, err := w.Find(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, []string{"PGCAT_SIM_AS=head"}, found.Env)
+	require.Equal(t, "stand-in for head", found.Version)
+
+	w.StandFor = "v9"
+	_, err = w.Find(context.Background())
+	require.ErrorContains(t, err, `PGCAT_SIM_AS is "v9"; use v1.2.0 or head`)
+}
+
 func TestNoPgCatSaysWhatWasTriedAndWhatHelps(t *testing.T) {
 	w := newWorld(t)
 	w.Binary, w.Repo = "pgcat-of-nobody", t.TempDir()
