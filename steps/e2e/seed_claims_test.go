@@ -5,7 +5,9 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -112,8 +114,9 @@ func TestTheSeedsScenarios(t *testing.T) {
 			}
 			// kubectl is ended first, since grep prints what it has at the end: its output is no terminal.
 			var seen bytes.Buffer
-			pid := filepath.Join(t.TempDir(), "kubectl.pid")
-			logs := command("bash", "-c", `(echo $BASHPID >`+pid+`; exec kubectl logs -l app=pgcat -n argo -f) | grep -i "failover\|health\|shard"`)
+			dir := t.TempDir()
+			pid, all := filepath.Join(dir, "kubectl.pid"), filepath.Join(dir, "pgcat.log")
+			logs := command("bash", "-c", `(echo $BASHPID >`+pid+`; exec kubectl logs -l app=pgcat -n argo -f) | tee `+all+` | grep -i "failover\|health\|shard"`)
 			logs.Stdout = &seen
 			require.NoError(t, logs.Start())
 			patch("false")
@@ -124,9 +127,16 @@ func TestTheSeedsScenarios(t *testing.T) {
 				}
 			})
 			assert.Regexp(t, label+` +<none>`, addresses(len(scenario.Endpoints)-1))
-			// A connection that died with the old pod costs the client that is handed it its query, and is gone then.
+			// A connection that died with the old pod costs the client that is handed it its query, and is gone then; if PgCat
+			// health-checks it first, that client too is told AllServersDown, with "Failed health check" in the log. Only when
+			// all are gone does PgCat meet the endpoint that has nothing behind it.
 			pinned := fmt.Sprintf(`%s -c "SET SHARD TO '%d'" -c "SELECT 1"`, psql, shard)
-			require.Eventually(t, func() bool { out, _ := try(pinned); return strings.Contains(out, "AllServersDown") }, time.Minute, 100*time.Millisecond)
+			away := regexp.MustCompile(fmt.Sprintf(`Connection checkout error for instance Address .*host: \\?"%s\..*shard: %d,`, label, shard))
+			require.Eventually(t, func() bool {
+				out, _ := try(pinned)
+				said, err := os.ReadFile(all)
+				return err == nil && strings.Contains(out, "AllServersDown") && away.Match(said)
+			}, time.Minute, 100*time.Millisecond)
 			require.Eventually(t, func() bool { _, err := try(psql + ` -c "SELECT 1"`); return err == nil }, time.Minute, 100*time.Millisecond)
 			patch("true")
 			addresses(len(scenario.Endpoints))
@@ -136,7 +146,7 @@ func TestTheSeedsScenarios(t *testing.T) {
 			}, time.Minute, 500*time.Millisecond)
 			sh(t, "kill $(cat "+pid+")")
 			require.NoError(t, logs.Wait(), "grep found nothing")
-			assert.Regexp(t, fmt.Sprintf(`Connection checkout error for instance Address .*host: \\?"%s\..*shard: %d,`, label, shard), seen.String())
+			assert.Regexp(t, away, seen.String())
 			assert.NotContains(t, strings.ToLower(seen.String()), "failover", "a word that PgCat never logs")
 			whole(t)
 		})
