@@ -29,6 +29,8 @@ func labFigures(ctx context.Context, w io.Writer, cold bool, logf func(string, .
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	// A figure that took half an hour is printed also when a later one fails.
+	defer func() { _ = tw.Flush() }()
 	name := benchLab()
 	logf("starting a second lab with a warm cache")
 	warm, err := start(ctx, lab, []string{name})
@@ -38,7 +40,7 @@ func labFigures(ctx context.Context, w io.Writer, cold bool, logf func(string, .
 	fmt.Fprintf(tw, "lab up, warm cache\t%.0f s\n", warm.Seconds())
 	if cold {
 		logf("starting a second lab with empty caches: this builds everything")
-		env := []string{name, "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"), "GOCACHE=" + filepath.Join(dir, "go")}
+		env := []string{name, "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"), "GOCACHE=" + filepath.Join(dir, "go"), "GOMODCACHE=" + filepath.Join(dir, "mod")}
 		d, err := start(ctx, lab, env)
 		if err != nil {
 			return err
